@@ -1,0 +1,30 @@
+/* How the changes that this room makes are undone, also by the watchdog and by recover.
+ *
+ *   "thaw-guest"        {uuid, name}: thaw until the guest says thawed; a VM that vmshadow did not
+ *                       pause is left as it is; persistent
+ *   "end-backup-job"    {uuid, name, socket}: abort *our* backup job (its NBD socket is ours),
+ *                       resume the VM when QEMU paused it for lack of scratch, wait for no job;
+ *                       persistent
+ *   "watch-scratch"     {directory, reserve, name}: undo nothing; its watch trips below the reserve
+ * In the order of registration thaw-guest comes first, so that in reverse the job is aborted first
+ * and the guest thawed last (environment facts: docs/libvirt.md).
+ */
+#ifndef HYPERVISOR_UNDO_KINDS_H
+#define HYPERVISOR_UNDO_KINDS_H
+
+#include "undo/undo.h"
+
+struct undo_pool; /* own connections and looked-up domains, opened in `prepare` */
+
+/* The context of the kinds: connections are opened lazily per `uri` (NULL as hypervisor_open). */
+struct undo_pool *undo_pool_new(const char *uri);
+void undo_pool_free(struct undo_pool *pool);
+
+extern const struct undo_kind hypervisor_thaw_guest, hypervisor_end_backup_job,
+    hypervisor_watch_scratch;
+
+json_t *hypervisor_guest_arguments(const char *uuid, const char *name);
+json_t *hypervisor_job_arguments(const char *uuid, const char *name, const char *socket);
+json_t *hypervisor_scratch_arguments(const char *directory, uint64_t reserve, const char *name);
+
+#endif
