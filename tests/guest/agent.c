@@ -17,6 +17,7 @@
 #define HANG "/run/freeze-hang"
 #define DELAY "/run/freeze-delay"
 #define FAIL "/run/freeze-fail"
+#define WAITS "/run/freeze-waits"
 
 static const char *device;
 static pid_t agent; /* 0: not running */
@@ -50,6 +51,7 @@ static void stop(void)
     agent = 0;
     paused = 0;
     (void)unlink("/run/qga.pid");
+    (void)unlink(WAITS);
 }
 
 static void set_mode(const char *file, const char *content, const char *name)
@@ -104,10 +106,10 @@ void agent_command(const char *command, char *answer, size_t size)
         snprintf(answer, size, "error unknown agent command");
         return;
     }
-    snprintf(answer, size, "%s %s",
+    snprintf(answer, size, "%s %s%s",
              device == NULL ? "absent"
              : agent == 0   ? "stopped"
              : paused       ? "paused"
                             : "running",
-             mode);
+             mode, access(WAITS, F_OK) == 0 ? ", a freeze waits" : "");
 }

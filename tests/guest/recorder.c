@@ -141,7 +141,9 @@ static void shell_start(const char *command, char *answer)
         snprintf(answer, VOLUME_ANSWER_MAX, "error the shell is busy");
         return;
     }
-    shell_output = popen(command, "re");
+    char with_errors[LINE_MAX_BYTES + 16];
+    snprintf(with_errors, sizeof(with_errors), "exec 2>&1; %s", command);
+    shell_output = popen(with_errors, "re");
     if (shell_output == NULL)
         snprintf(answer, VOLUME_ANSWER_MAX, "error cannot start a shell");
     else
