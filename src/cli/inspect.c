@@ -1,0 +1,135 @@
+/* vmshadow inspect: which method each VM gets, and why (row B5). */
+#include "base/memory.h"
+#include "cli/observer.h"
+#include "cli/output.h"
+#include "cli/values.h"
+#include "cli/verb.h"
+
+#include <string.h>
+
+struct inspect_options {
+    struct options common;
+    bool all;
+};
+
+static const struct option_rule rules[] = {
+    {"all", 'a', OPTION_FLAG, NULL, offsetof(struct inspect_options, all), "all VMs"},
+    {"snapshot-location", '\0', OPTION_LOCATION, "VM=DIR", 0,
+     "where the snapshot files of a VM would be made, instead of beside each disk; may be given "
+     "for several VMs"},
+    {NULL},
+};
+
+static int run(const struct options *common, json_t **ret_result, struct error *error)
+{
+    const struct inspect_options *options = (const struct inspect_options *)common;
+    struct requester_selection selection;
+    struct observer *observer = NULL;
+    if (options_selection(common, options->all, &selection, error) < 0 ||
+        observer_open(common, NULL, &observer, error) < 0)
+        return -1;
+    struct requester_host host = observer_host(observer);
+    int result = requester_inspect(&host, &selection, ret_result, error);
+    return observer_close(observer, error) < 0 ? -1 : result;
+}
+
+static const char *method_text(const char *method)
+{
+    if (strcmp(method, "child-snapshot") == 0)
+        return "child VM snapshot: the guest runs on, its file systems are frozen for an instant";
+    if (strcmp(method, "saved-state") == 0)
+        return "saved state: memory and disks, the VM stands still meanwhile";
+    if (strcmp(method, "offline") == 0)
+        return "offline: the VM does not run and is not started";
+    return method;
+}
+
+static void print_conditions(const json_t *vm)
+{
+    const json_t *conditions = json_object_get(vm, "conditions");
+    if (!json_array_size(conditions))
+        return;
+    output_line(stdout, "   Conditions of a child VM snapshot:");
+    size_t index;
+    json_t *condition;
+    json_array_foreach(conditions, index, condition)
+    {
+        output_line(stdout, "      [%d] %-3s  %s", (int)json_integer_or(condition, "number", 0),
+                    json_boolean_or(condition, "holds", false) ? "yes" : "NO",
+                    json_string_or(condition, "text", ""));
+        output_line(stdout, "                %s", json_string_or(condition, "fact", ""));
+    }
+}
+
+static void print_disks(const json_t *vm)
+{
+    size_t index;
+    json_t *disk;
+    struct output_table *table = output_table_new(6, "      ");
+    output_table_align_right(table, 3);
+    json_array_foreach(json_object_get(vm, "disks"), index, disk)
+    {
+        char size[values_text_size] = "";
+        int64_t bytes = json_integer_or(disk, "size", 0);
+        output_table_add(table, "%s", json_string_or(disk, "target", ""));
+        output_table_add(table, "%s", json_string_or(disk, "device", ""));
+        output_table_add(table, "%s", json_string_or(disk, "format", ""));
+        output_table_add(table, "%s", bytes > 0 ? values_format_size((uint64_t)bytes, size) : "");
+        output_table_add(table, "%s",
+                         json_boolean_or(disk, "included", false) ? "included" : "left out");
+        const char *source = json_string_or(disk, "source", ""),
+                   *reason = json_string_or(disk, "reason", "");
+        output_table_add(table, "%s%s%s%s", source, *reason ? " (" : "", reason,
+                         *reason ? ")" : "");
+    }
+    output_line(stdout, "   Disks:");
+    output_table_print(table, stdout);
+}
+
+static void print_vm(const json_t *vm)
+{
+    const char *refused = json_string_or(vm, "refused", NULL);
+    output_line(stdout, "VM name: '%s'", json_string_or(vm, "name", ""));
+    output_line(stdout, "   VM Id: {%s}", json_string_or(vm, "uuid", ""));
+    output_line(stdout, "   State: %s", json_string_or(vm, "state", ""));
+    output_line(stdout, "   Method: %s", method_text(json_string_or(vm, "method", "")));
+    if (refused)
+        output_line(stdout, "   REFUSED: %s", refused);
+    output_line(stdout, "   Caption: %s", json_string_or(vm, "caption", ""));
+    print_conditions(vm);
+    print_disks(vm);
+    size_t index;
+    json_t *file;
+    struct output_table *table = output_table_new(2, "      ");
+    json_array_foreach(json_object_get(vm, "files"), index, file)
+    {
+        output_table_add(table, "%s", json_string_or(file, "role", ""));
+        output_table_add(table, "%s", json_string_or(file, "path", ""));
+    }
+    output_line(stdout, "   Files:");
+    output_table_print(table, stdout);
+    (void)putchar('\n');
+}
+
+static void print(const struct options *options, const json_t *result)
+{
+    (void)options;
+    size_t index;
+    json_t *vm;
+    json_array_foreach(json_object_get(result, "vms"), index, vm) print_vm(vm);
+}
+
+const struct verb verb_inspect = {
+    .name = "inspect",
+    .operands = "VM... | --all",
+    .summary = "show how each VM would be backed up, and why",
+    .description =
+        "Shows for each VM, named by name or UUID, the method of its backup, the five conditions "
+        "of a child VM snapshot with the fact that was found for each, its disks with those that "
+        "are left out, and its files. No VM is changed.",
+    .maximum = SIZE_MAX,
+    .options = rules,
+    .size = sizeof(struct inspect_options),
+    .run = run,
+    .print = print,
+};

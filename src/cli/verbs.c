@@ -1,0 +1,17 @@
+/* The table of verbs. */
+#include "cli/verb.h"
+
+#include <string.h>
+
+const struct verb *const verbs[] = {
+    &verb_init,    &verb_writers, &verb_inspect, &verb_backup,   &verb_list, &verb_show,
+    &verb_restore, &verb_verify,  &verb_recover, &verb_watchdog, NULL,
+};
+
+const struct verb *verb_find(const char *name)
+{
+    for (const struct verb *const *verb = verbs; *verb; verb++)
+        if (strcmp((*verb)->name, name) == 0)
+            return *verb;
+    return NULL;
+}

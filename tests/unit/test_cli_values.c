@@ -1,0 +1,92 @@
+/* cli: sizes and durations are read strictly and printed readably. */
+#include "base/clock.h"
+#include "base/memory.h"
+#include "cli/values.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void sizes_are_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {
+        {"0", 0},
+        {"4096", 4096},
+        {"7B", 7},
+        {"64K", 65536},
+        {"64KiB", 65536},
+        {"512M", UINT64_C(512) << 20},
+        {"4GiB", UINT64_C(4) << 30},
+        {"2T", UINT64_C(2) << 40},
+        {"18446744073709551615", UINT64_MAX},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        uint64_t bytes = 1;
+        assert_int_equal(values_size(good[i].text, &bytes), 0);
+        assert_int_equal(bytes, good[i].bytes);
+    }
+}
+
+static void wrong_sizes_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",          "M",    "-1",    "+1",
+                                      "1.5G",      "4GB",  "4 GiB", "0x10",
+                                      "4g",        " 4",   "4Gi",   "18446744073709551616",
+                                      "16777216T", "4GiBx"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        uint64_t bytes = 77;
+        assert_int_equal(values_size(bad[i], &bytes), -1);
+    }
+}
+
+static void durations_are_read(void **state)
+{
+    (void)state;
+    int64_t duration;
+    assert_int_equal(values_duration("10", &duration), 0);
+    assert_int_equal(duration, 10 * CLOCK_SECOND);
+    assert_int_equal(values_duration("10s", &duration), 0);
+    assert_int_equal(duration, 10 * CLOCK_SECOND);
+    assert_int_equal(values_duration("250ms", &duration), 0);
+    assert_int_equal(duration, 250 * CLOCK_MILLISECOND);
+    assert_int_equal(values_duration("2min", &duration), 0);
+    assert_int_equal(duration, 120 * CLOCK_SECOND);
+    assert_int_equal(values_duration("1h", &duration), 0);
+    assert_int_equal(duration, 3600 * CLOCK_SECOND);
+    static const char *const bad[] = {"", "s", "-1s", "1m", "1 s", "1.5s", "9223372037s", "1d"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_int_equal(values_duration(bad[i], &duration), -1);
+}
+
+static void values_are_printed(void **state)
+{
+    (void)state;
+    char text[values_text_size];
+    assert_string_equal(values_format_size(0, text), "0 bytes");
+    assert_string_equal(values_format_size(1023, text), "1023 bytes");
+    assert_string_equal(values_format_size(1024, text), "1.0 KiB");
+    assert_string_equal(values_format_size((UINT64_C(1) << 20) - 1, text), "1.0 MiB");
+    assert_string_equal(values_format_size(UINT64_C(3) << 29, text), "1.5 GiB");
+    assert_string_equal(values_format_size(UINT64_MAX, text), "16.0 EiB");
+    assert_string_equal(values_format_clock(7, text), "0:07");
+    assert_string_equal(values_format_clock(750, text), "12:30");
+    assert_string_equal(values_format_clock(11100, text), "3:05:00");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_read),
+        cmocka_unit_test(wrong_sizes_are_refused),
+        cmocka_unit_test(durations_are_read),
+        cmocka_unit_test(values_are_printed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
