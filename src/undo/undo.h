@@ -89,8 +89,8 @@ int undo_add(struct undo *undo, const char *lane, const char *kind, json_t *argu
 int undo_strike(struct undo *undo, uint64_t step, struct error *error);
 
 /* The point of no return: every open step becomes final in *one* journal record, so that a crash
- * leaves either all of them to be undone or none. A restore of several VMs ends with it: after it the
- * new VMs stay, before it the old ones come back. */
+ * leaves either all of them to be undone or none. A restore of several VMs ends with it: after it
+ * the new VMs stay, before it the old ones come back. */
 int undo_strike_all(struct undo *undo, struct error *error);
 
 /* Undo one open step here and now, then strike it. -1: it stays open. */

@@ -1,0 +1,142 @@
+/* A table of what the requester may ask. Every request is answered, steps by their lane once they
+ * are prepared; when the run is being undone all are refused with the reason. */
+#include "undo/watchdog-private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void watchdog_answer(struct watchdog *watchdog, int64_t request, const struct error *error)
+{
+    json_t *message = channel_message("answer");
+    json_set_integer(message, "request", request);
+    if (error_is_set(error))
+        channel_put_error(message, error);
+    (void)channel_send(watchdog->channel, message, -1);
+}
+
+static int take_hello(struct watchdog *watchdog, const json_t *message, int *file,
+                      struct error *error)
+{
+    if (*file < 0 || watchdog->header.run)
+        return error_set(error, ERROR_USAGE, "hello is said once, with a journal");
+    struct steps none;
+    steps_init(&none);
+    int result = journal_read(io_real(), *file, watchdog->journal, watchdog->table,
+                              &watchdog->header, &none, error);
+    steps_deinit(&none);
+    if (result != 0)
+        return -1;
+    watchdog->stall = json_integer_or(message, "stall", watchdog->stall);
+    ARRAY_APPEND(watchdog->held, watchdog->held_count, TAKE_FD(*file));
+    return 0;
+}
+
+static int take_lock(struct watchdog *watchdog, const json_t *message, int *file,
+                     struct error *error)
+{
+    (void)message;
+    if (*file < 0)
+        return error_set(error, ERROR_USAGE, "a lock comes with a descriptor");
+    ARRAY_APPEND(watchdog->held, watchdog->held_count, TAKE_FD(*file));
+    return 0;
+}
+
+static struct lane *lane_named(struct watchdog *watchdog, const char *name)
+{
+    for (size_t i = 0; i < watchdog->lane_count; i++)
+        if (strcmp(lane_name(watchdog->lanes[i]), name) == 0)
+            return watchdog->lanes[i];
+    struct lane *lane = lane_new(&watchdog->owner, name);
+    if (lane)
+        ARRAY_APPEND(watchdog->lanes, watchdog->lane_count, lane);
+    return lane;
+}
+
+/* 1 = the lane will answer. */
+static int take_step(struct watchdog *watchdog, const json_t *message, int *file,
+                     struct error *error)
+{
+    (void)file;
+    const char *name = json_string_or(message, "lane", "");
+    const char *kind = json_string_or(message, "kind", "");
+    json_t *arguments = json_object_get(message, "arguments");
+    if (!steps_kind(watchdog->table, kind) || !json_is_object(arguments))
+        return error_set(error, ERROR_USAGE, "the watchdog knows no kind of step \"%s\"", kind);
+    struct lane *lane = lane_named(watchdog, name);
+    if (!lane)
+        return error_set(error, ERROR_FAILED, "the watchdog cannot start a thread");
+    struct step *step =
+        steps_add(&watchdog->steps, watchdog->table, (uint64_t)json_integer_or(message, "step", 0),
+                  name, kind, json_incref(arguments));
+    lane_prepare(lane, step, json_integer_or(message, "request", 0));
+    return 1;
+}
+
+static struct step *step_of(struct watchdog *watchdog, const json_t *message, struct error *error)
+{
+    int64_t id = json_integer_or(message, "step", 0);
+    struct step *step = steps_find(&watchdog->steps, (uint64_t)id);
+    if (!step)
+        (void)error_set(error, ERROR_USAGE, "the watchdog knows no open step %" PRId64, id);
+    return step;
+}
+
+static int take_strike(struct watchdog *watchdog, const json_t *message, int *file,
+                       struct error *error)
+{
+    (void)file;
+    struct step *step = step_of(watchdog, message, error);
+    if (!step)
+        return -1;
+    (void)steps_close(&watchdog->steps, step);
+    return 0;
+}
+
+static int take_lease(struct watchdog *watchdog, const json_t *message, int *file,
+                      struct error *error)
+{
+    (void)file;
+    struct step *step = step_of(watchdog, message, error);
+    if (!step)
+        return -1;
+    pthread_mutex_lock(&watchdog->steps.lock);
+    step->deadline = json_integer_or(message, "deadline", 0);
+    memory_set_string(&step->what, json_string_or(message, "what", "a time limit is exceeded"));
+    pthread_mutex_unlock(&watchdog->steps.lock);
+    return 0;
+}
+
+static const struct {
+    const char *type;
+    int (*take)(struct watchdog *watchdog, const json_t *message, int *file, struct error *error);
+} requests[] = {
+    {"hello", take_hello},   {"lock", take_lock},   {"step", take_step},
+    {"strike", take_strike}, {"lease", take_lease},
+};
+
+void watchdog_take(struct watchdog *watchdog, const json_t *message, int *file)
+{
+    const char *type = json_string_or(message, "type", "");
+    struct error error = ERROR_INIT;
+    int result = -1;
+    if (strcmp(type, "heartbeat") == 0) {
+        /* One answer in the queue is enough: a requester that does not read is not flooded. */
+        if (!channel_is_waiting(watchdog->channel))
+            (void)channel_send(watchdog->channel, channel_message("heartbeat"), -1);
+        return;
+    }
+    if (strcmp(type, "end") == 0) {
+        watchdog->told_to_end = true;
+        return;
+    }
+    if (watchdog->state != WATCHING)
+        error = watchdog->reason;
+    else
+        for (unsigned i = 0; i < ARRAY_SIZE(requests); i++)
+            if (strcmp(type, requests[i].type) == 0)
+                result = requests[i].take(watchdog, message, file, &error);
+    if (result < 0)
+        (void)error_set(&error, ERROR_FAILED, "the watchdog does not know \"%s\"", type);
+    if (result <= 0)
+        watchdog_answer(watchdog, json_integer_or(message, "request", 0), &error);
+}
