@@ -1,0 +1,51 @@
+/* The counter is the only state; the environment is read once. */
+#include "base/point.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Set once. */
+static unsigned long wanted;
+static int signal_number;
+static const char *log_path;
+/* Atomic. */
+static atomic_ulong reached;
+
+static void read_environment(void)
+{
+    const char *text = getenv("VMSHADOW_TEST_POINT");
+    char *end = NULL;
+    if (!text)
+        return;
+    wanted = strtoul(text, &end, 10);
+    signal_number = strcmp(end, ":STOP") == 0 ? SIGSTOP : SIGKILL;
+    log_path = getenv("VMSHADOW_TEST_POINT_LOG");
+}
+
+static void tell(unsigned long number, const char *name)
+{
+    int file = log_path ? open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    if (file < 0)
+        return;
+    (void)dprintf(file, "%lu %s\n", number, name);
+    (void)close(file);
+}
+
+void point_reached(const char *name)
+{
+    (void)pthread_once(&once, read_environment);
+    if (!wanted)
+        return;
+    unsigned long number = atomic_fetch_add(&reached, 1) + 1;
+    if (number != wanted)
+        return;
+    tell(number, name);
+    (void)kill(getpid(), signal_number);
+}

@@ -1,0 +1,15 @@
+/* Points: the moments of a run at which a test kills or stops the program.
+ *
+ * A debug door: with VMSHADOW_TEST_POINT=N:SIGNAL in the environment (N = 1 is the first point,
+ * SIGNAL = KILL or STOP) the process sends itself that signal at the N-th point it comes to. A test
+ * loops over N until a run passes without reaching it, and so interrupts a run at every step.
+ * Without the variable a point costs one comparison. Points stand before and after each act that
+ * changes a VM, the host or the repository.
+ */
+#ifndef BASE_POINT_H
+#define BASE_POINT_H
+
+/* `name` is only told to whoever reads VMSHADOW_TEST_POINT_LOG (a file): which point it was. */
+void point_reached(const char *name);
+
+#endif
