@@ -56,18 +56,17 @@ vm_console() {
     echo "$VMSHADOW_TEST_DIR/console/$(vm_id "$1").log"
 }
 
-# make_file_system FILE ext4|xfs|btrfs LABEL MIB: a sparse file with a file system.
+# make_file_system FILE ext4|xfs LABEL MIB: a sparse file with a file system.
 make_file_system() {
     truncate -s "$4M" "$1" || return
     case $2 in
     ext4) mkfs.ext4 -q -F -L "$3" "$1" ;;
     xfs) mkfs.xfs -q -L "$3" "$1" && fallocate --dig-holes "$1" ;;
-    btrfs) mkfs.btrfs -q -L "$3" "$1" ;;
     *) fail "no such file system: $2" ;;
     esac
 }
 
-# make_disk PATH raw|qcow2|qcow2-chain ext4|xfs|btrfs LABEL MIB: a disk image with a file system.
+# make_disk PATH raw|qcow2|qcow2-chain ext4|xfs LABEL MIB: a disk image with a file system.
 # A chain is PATH on PATH.base; the file system is in the base.
 make_disk() {
     local path=$1 format=$2
@@ -88,7 +87,7 @@ make_disk() {
 }
 
 # vm_define NAME [OPTION...]: a VM, defined and not started. Without --disk it has one raw disk with ext4.
-#   --disk FORMAT[:FILE-SYSTEM[:MIB]]  raw, qcow2, qcow2-chain : ext4 (64), xfs (320), btrfs (128); may be repeated
+#   --disk FORMAT[:FILE-SYSTEM[:MIB]]  raw, qcow2, qcow2-chain : ext4 (64), xfs (320); may be repeated
 #   --driver ATTRIBUTE=VALUE,...       for the <driver> of the disks after it, as error_policy=report
 #   --directory DIR                    where the disks are made, /var/lib/libvirt/images unless given
 #   --no-agent                         no guest agent
@@ -115,7 +114,6 @@ vm_define() {
         system=${system:-ext4}
         case $system in
         xfs) size=${size:-320} ;;
-        btrfs) size=${size:-128} ;;
         *) size=${size:-64} ;;
         esac
         suffix=${format%-chain}
@@ -290,7 +288,6 @@ file_system_check() {
     case $type in
     ext4) e2fsck -fn "$raw" ;;
     xfs) xfs_repair -f -n "$raw" ;;
-    btrfs) btrfs check --readonly "$raw" ;;
     *) fail "no file system in $raw" ;;
     esac >"$raw.check" 2>&1 || fail "$(cat "$raw.check")" || return
     rm "$raw.check"
@@ -338,7 +335,8 @@ nothing_left() {
         [ -z "$found" ] || fail "processes: $found" || return
     done
     found=$(find /run /var/lib/vmshadow /var/lib/libvirt "$VMSHADOW_TEST_DIR" -xdev ! -type d \
-        \( -name '*scratch*' -o -name 'vmshadow*.sock' -o -path '/run/vmshadow/*' \))
+        \( -name '*scratch*' -o -name 'vmshadow*.sock' -o -path '/run/vmshadow/*' \
+        -o -path '/var/lib/libvirt/qemu/vmshadow/*' -o -path '/var/lib/vmshadow/*journal*' \))
     [ -z "$found" ] || fail "files: $found" || return
     while read -r name; do
         [ -n "$name" ] || continue

@@ -1,0 +1,16 @@
+# make          installs missing packages (as root, Debian) and builds build/vmshadow
+# make check    all tests, on a throw-away libvirt host; see tests/README.md
+# make clean    removes what these have built
+
+.PHONY: all check clean
+
+all:
+	scripts/install-packages
+	[ -e build/build.ninja ] || meson setup build
+	ninja -C build
+
+check:
+	tests/run-check
+
+clean:
+	rm -rf build build-check build-check-sanitizers
