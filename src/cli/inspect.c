@@ -38,7 +38,7 @@ static const char *method_text(const char *method)
     if (strcmp(method, "child-snapshot") == 0)
         return "child VM snapshot: the guest runs on, its file systems are frozen for an instant";
     if (strcmp(method, "saved-state") == 0)
-        return "saved state: memory and disks, the VM stands still meanwhile";
+        return "saved state: the VM is paused while its memory is written out";
     if (strcmp(method, "offline") == 0)
         return "offline: the VM does not run and is not started";
     return method;
@@ -57,12 +57,14 @@ static void print_conditions(const json_t *vm)
         output_line(stdout, "      [%d] %-3s  %s", (int)json_integer_or(condition, "number", 0),
                     json_boolean_or(condition, "holds", false) ? "yes" : "NO",
                     json_string_or(condition, "text", ""));
-        output_line(stdout, "                %s", json_string_or(condition, "fact", ""));
+        output_line(stdout, "               %s", json_string_or(condition, "fact", ""));
     }
 }
 
 static void print_disks(const json_t *vm)
 {
+    if (!json_array_size(json_object_get(vm, "disks")))
+        return;
     size_t index;
     json_t *disk;
     struct output_table *table = output_table_new(6, "      ");
@@ -79,10 +81,25 @@ static void print_disks(const json_t *vm)
                          json_boolean_or(disk, "included", false) ? "included" : "left out");
         const char *source = json_string_or(disk, "source", ""),
                    *reason = json_string_or(disk, "reason", "");
-        output_table_add(table, "%s%s%s%s", source, *reason ? " (" : "", reason,
-                         *reason ? ")" : "");
+        output_table_add(table, "%s%s%s", source, *source && *reason ? ": " : "", reason);
     }
     output_line(stdout, "   Disks:");
+    output_table_print(table, stdout);
+}
+
+static void print_files(const json_t *vm)
+{
+    if (!json_array_size(json_object_get(vm, "files")))
+        return;
+    size_t index;
+    json_t *file;
+    struct output_table *table = output_table_new(2, "      ");
+    json_array_foreach(json_object_get(vm, "files"), index, file)
+    {
+        output_table_add(table, "%s", json_string_or(file, "role", ""));
+        output_table_add(table, "%s", json_string_or(file, "path", ""));
+    }
+    output_line(stdout, "   Files:");
     output_table_print(table, stdout);
 }
 
@@ -98,16 +115,7 @@ static void print_vm(const json_t *vm)
     output_line(stdout, "   Caption: %s", json_string_or(vm, "caption", ""));
     print_conditions(vm);
     print_disks(vm);
-    size_t index;
-    json_t *file;
-    struct output_table *table = output_table_new(2, "      ");
-    json_array_foreach(json_object_get(vm, "files"), index, file)
-    {
-        output_table_add(table, "%s", json_string_or(file, "role", ""));
-        output_table_add(table, "%s", json_string_or(file, "path", ""));
-    }
-    output_line(stdout, "   Files:");
-    output_table_print(table, stdout);
+    print_files(vm);
     (void)putchar('\n');
 }
 

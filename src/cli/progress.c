@@ -79,19 +79,21 @@ static int fitting_bytes(const char *text, size_t width)
 static void format_line(const struct line *line, size_t width, char *text, size_t size)
 {
     char done[values_text_size], total[values_text_size], rate[values_text_size];
-    char left[values_text_size] = "";
+    char left[values_text_size], tail[values_text_size + 8] = "";
     unsigned percent =
         line->total ? (unsigned)((double)line->done * 100 / (double)line->total) : 100;
-    if (!line->finished && line->rate)
-        values_format_clock((line->total - line->done) / line->rate, left);
+    if (line->finished)
+        (void)snprintf(tail, sizeof tail, " done");
+    else if (line->rate)
+        (void)snprintf(tail, sizeof tail, " %s left",
+                       values_format_clock((line->total - line->done) / line->rate, left));
     size_t limit = width > NAME_WIDTH + NUMBERS_WIDTH ? width - NUMBERS_WIDTH : NAME_WIDTH;
     size_t columns = output_width(line->label);
     int padding = columns < NAME_WIDTH ? (int)(NAME_WIDTH - columns) : 0;
-    (void)snprintf(text, size, "%.*s%*s %3u%% %10s of %10s %10s/s %s%s",
+    (void)snprintf(text, size, "%.*s%*s %3u%% %10s of %10s %10s/s%s",
                    fitting_bytes(line->label, limit), line->label, padding, "", percent,
                    values_format_size(line->done, done), values_format_size(line->total, total),
-                   values_format_size(line->rate, rate), line->finished ? "done" : left,
-                   left[0] ? " left" : "");
+                   values_format_size(line->rate, rate), tail);
 }
 
 static void write_all(int file, const char *text, size_t size)

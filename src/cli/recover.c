@@ -23,7 +23,7 @@ static void print(const struct options *options, const json_t *result)
     json_array_foreach(runs, index, item)
     {
         const char *message = json_string_or(item, "message", "");
-        output_line(stdout, "%s: %d steps undone, %d left%s%s",
+        output_line(stdout, "%s: steps undone: %d, left: %d%s%s",
                     json_string_or(item, "description", ""),
                     (int)json_integer_or(item, "undone", 0), (int)json_integer_or(item, "left", 0),
                     *message ? ": " : "", message);

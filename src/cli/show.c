@@ -63,9 +63,9 @@ static void add_event(struct output_table *table, const json_t *event, int64_t f
     output_table_add(table, "%s", json_string_or(event, "kind", ""));
     output_table_add(table, "%s", json_string_or(event, "name", ""));
     output_table_add(table, "%s", json_string_or(event, "result", ""));
-    output_table_add(table, "%s%s%s%s%s%s%s", json_string_or(event, "party", ""),
-                     *vm ? ", VM " : "", vm, *disk ? ", disk " : "", disk, *message ? ": " : "",
-                     message);
+    const char *party = json_string_or(event, "party", "");
+    output_table_add(table, "%s%s%s%s%s%s%s%s", party, *party && *vm ? ", " : "", *vm ? "VM " : "",
+                     vm, *disk ? ", disk " : "", disk, *message ? ": " : "", message);
 }
 
 static void print_events(const json_t *events)
