@@ -4,6 +4,7 @@
 #include "cli/progress.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,12 +22,20 @@ static void update(struct progress *progress, const char *vm, const char *disk, 
     progress_update(progress, &sample);
 }
 
-/* What has been written to `file` so far (it does not block). */
-static char *read_text(int file)
+/* What has been written to `writer` so far, as it comes out of `reader`: up to a mark, since a
+ * terminal hands it on in pieces. */
+static char *read_text(int reader, int writer)
 {
-    char *text = memory_new(8192, 1);
-    ssize_t got = read(file, text, 8191);
-    text[got > 0 ? got : 0] = '\0';
+    assert_int_equal(write(writer, "~", 1), 1);
+    char *text = memory_new(8192, 1), *end;
+    struct pollfd wait = {.fd = reader, .events = POLLIN};
+    for (size_t used = 0; !(end = strchr(text, '~'));) {
+        assert_int_equal(poll(&wait, 1, 10000), 1);
+        ssize_t got = read(reader, text + used, 8191 - used);
+        assert_true(got > 0);
+        used += (size_t)got;
+    }
+    *end = '\0';
     return text;
 }
 
@@ -34,7 +43,7 @@ static void plain_lines_come_every_ten_seconds(void **state)
 {
     (void)state;
     int ends[2];
-    assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     struct progress *progress = progress_new(ends[1], PROGRESS_PLAIN);
     update(progress, "web1", "vda", 0, 4 * GIB, 0);
     for (int64_t i = 1; i < 160; i++)
@@ -43,7 +52,7 @@ static void plain_lines_come_every_ten_seconds(void **state)
     update(progress, "web1", "vda", 4 * GIB, 4 * GIB, 17 * CLOCK_SECOND);
     update(progress, "web1", "vda", 4 * GIB, 4 * GIB, 40 * CLOCK_SECOND);
     progress_free(progress);
-    CLEANUP_FREE char *text = read_text(ends[0]);
+    CLEANUP_FREE char *text = read_text(ends[0], ends[1]);
     assert_string_equal(
         text, "web1 vda               0%    0 bytes of    4.0 GiB  128.0 MiB/s 0:32 left\n"
               "web1 vda              50%    2.0 GiB of    4.0 GiB  128.0 MiB/s 0:16 left\n"
@@ -59,7 +68,6 @@ static struct progress *on_terminal(unsigned short columns, unsigned short rows,
     struct termios raw = {0};
     cfmakeraw(&raw);
     assert_int_equal(openpty(ret_reader, ret_terminal, NULL, &raw, &window), 0);
-    assert_int_equal(fcntl(*ret_reader, F_SETFL, O_NONBLOCK), 0);
     return progress_new(*ret_terminal, PROGRESS_TERMINAL);
 }
 
@@ -73,7 +81,7 @@ static void a_terminal_is_redrawn(void **state)
     update(progress, "db1", "vda", GIB, 4 * GIB, CLOCK_SECOND);
     update(progress, "web1", "vda", 4 * GIB, 4 * GIB, CLOCK_SECOND + 1);
     progress_free(progress);
-    CLEANUP_FREE char *text = read_text(reader);
+    CLEANUP_FREE char *text = read_text(reader, terminal);
     assert_string_equal(
         text, "web1 vda               0%    0 bytes of    4.0 GiB  128.0 MiB/s 0:32 left\n"
               "\r\033[1A\033[J"
@@ -93,7 +101,7 @@ static void no_line_is_wider_than_the_terminal(void **state)
     int reader, terminal;
     struct progress *progress = on_terminal(80, 24, &reader, &terminal);
     update(progress, "a very long name of a virtual machine \033[31m", "vda", 0, 4 * GIB, 1);
-    CLEANUP_FREE char *text = read_text(reader);
+    CLEANUP_FREE char *text = read_text(reader, terminal);
     assert_string_equal(
         text, "a very long name of a   0%    0 bytes of    4.0 GiB  128.0 MiB/s 0:32 left\n");
     progress_free(progress);
@@ -111,9 +119,9 @@ static void no_more_lines_than_the_terminal_has(void **state)
         (void)snprintf(disk, sizeof disk, "vd%c", 'a' + i);
         update(progress, "web1", disk, 0, GIB, 1);
     }
-    free(read_text(reader));
+    free(read_text(reader, terminal));
     update(progress, "web1", "vda", 1, GIB, CLOCK_SECOND);
-    CLEANUP_FREE char *text = read_text(reader);
+    CLEANUP_FREE char *text = read_text(reader, terminal);
     unsigned lines = 0;
     for (const char *c = text; *c; c++)
         lines += *c == '\n';
