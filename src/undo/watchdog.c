@@ -129,10 +129,8 @@ static const char *requester_fault(struct watchdog *watchdog, bool dead)
     if (now - watchdog->last_look > watchdog->stall / 2)
         watchdog->last_heard = now; /* we were not running: give it one more whole period */
     watchdog->last_look = now;
-    if (dead)
-        return "died";
-    if (watchdog->socket_closed)
-        return "closed its socket and was killed";
+    if (dead || watchdog->socket_closed)
+        return "is gone"; /* one comes just before the other */
     if (now - watchdog->last_heard > watchdog->stall)
         return "did not answer and was killed";
     return NULL;

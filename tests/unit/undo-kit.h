@@ -9,6 +9,7 @@
 #define TESTS_UNDO_KIT_H
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "undo/undo-io.h"
 
@@ -34,18 +35,18 @@ static const int64_t kit_limit = 30 * CLOCK_SECOND; /* for anything to happen */
 
 /* ---- Files --------------------------------------------------------------------------------- */
 
-static char *kit_path(const char *directory, const char *name)
+static inline char *kit_path(const char *directory, const char *name)
 {
     return memory_format("%s/%s", directory, name);
 }
 
-static bool kit_exists(const char *directory, const char *name)
+static inline bool kit_exists(const char *directory, const char *name)
 {
     CLEANUP_FREE char *path = kit_path(directory, name);
     return access(path, F_OK) == 0;
 }
 
-static void kit_append(const char *directory, const char *name, const char *text)
+static inline void kit_append(const char *directory, const char *name, const char *text)
 {
     CLEANUP_FREE char *path = kit_path(directory, name);
     int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -54,7 +55,7 @@ static void kit_append(const char *directory, const char *name, const char *text
     close(file);
 }
 
-static char *kit_read(const char *directory, const char *name)
+static inline char *kit_read(const char *directory, const char *name)
 {
     CLEANUP_FREE char *path = kit_path(directory, name);
     char text[4096];
@@ -72,7 +73,7 @@ static char *kit_read(const char *directory, const char *name)
         assert_string_equal(content_, text);                                                       \
     } while (0)
 
-static unsigned kit_count(const char *directory, const char *name)
+static inline unsigned kit_count(const char *directory, const char *name)
 {
     CLEANUP_FREE char *path = kit_path(directory, name);
     DIR *stream = opendir(path);
@@ -84,14 +85,18 @@ static unsigned kit_count(const char *directory, const char *name)
     return count ? count - 2 : 0;
 }
 
-static char *kit_directory(void)
+static inline char *kit_directory(void)
 {
-    char path[] = "/tmp/vmshadow-undo-XXXXXX";
-    assert_non_null(mkdtemp(path));
+    /* In memory where there is such a place: syncs to a disk are slow and not what is tested. */
+    char memory[] = "/dev/shm/vmshadow-undo-XXXXXX", disk[] = "/tmp/vmshadow-undo-XXXXXX";
+    char *path = mkdtemp(memory);
+    if (!path)
+        path = mkdtemp(disk);
+    assert_non_null(path);
     return memory_copy_string(path);
 }
 
-static void kit_remove_tree(const char *path)
+static inline void kit_remove_tree(const char *path)
 {
     DIR *stream = opendir(path);
     for (struct dirent *entry; stream && (entry = readdir(stream));) {
@@ -112,7 +117,7 @@ static void kit_remove_tree(const char *path)
 
 /* "note" {directory, text, milliseconds?, failures?}: waits, fails the first n times (attempts are
  * counted in the file attempts-TEXT), then appends its text to the log. */
-static int kit_note(void *context, const json_t *arguments, struct error *error)
+static inline int kit_note(void *context, const json_t *arguments, struct error *error)
 {
     (void)context;
     const char *directory = json_string_or(arguments, "directory", "/");
@@ -129,7 +134,7 @@ static int kit_note(void *context, const json_t *arguments, struct error *error)
 }
 
 /* Done only when the file `release` exists. */
-static int kit_until_released(void *context, const json_t *arguments, struct error *error)
+static inline int kit_until_released(void *context, const json_t *arguments, struct error *error)
 {
     (void)context;
     const char *directory = json_string_or(arguments, "directory", "/");
@@ -139,7 +144,7 @@ static int kit_until_released(void *context, const json_t *arguments, struct err
     return 0;
 }
 
-static int kit_refuse(void *context, const json_t *arguments, struct error *error)
+static inline int kit_refuse(void *context, const json_t *arguments, struct error *error)
 {
     (void)context;
     (void)arguments;
@@ -147,7 +152,7 @@ static int kit_refuse(void *context, const json_t *arguments, struct error *erro
 }
 
 /* Tells the tests which process the watchdog is. */
-static int kit_tell_process(void *context, const json_t *arguments, struct error *error)
+static inline int kit_tell_process(void *context, const json_t *arguments, struct error *error)
 {
     (void)context;
     (void)error;
@@ -156,7 +161,7 @@ static int kit_tell_process(void *context, const json_t *arguments, struct error
     return 0;
 }
 
-static int kit_watch_trip(void *context, const json_t *arguments, struct error *reason)
+static inline int kit_watch_trip(void *context, const json_t *arguments, struct error *reason)
 {
     (void)context;
     if (!kit_exists(json_string_or(arguments, "directory", "/"), "trip"))
@@ -179,7 +184,7 @@ static struct undo_kind kit_kinds[] = {
 };
 static const struct undo_table kit_table = {.kinds = kit_kinds};
 
-static json_t *kit_arguments(const char *directory, const char *text)
+static inline json_t *kit_arguments(const char *directory, const char *text)
 {
     json_t *arguments = json_object();
     json_set_string(arguments, "directory", directory);
@@ -187,21 +192,21 @@ static json_t *kit_arguments(const char *directory, const char *text)
     return arguments;
 }
 
-static json_t *kit_failing(const char *directory, const char *text, int failures)
+static inline json_t *kit_failing(const char *directory, const char *text, int failures)
 {
     json_t *arguments = kit_arguments(directory, text);
     json_set_integer(arguments, "failures", failures);
     return arguments;
 }
 
-static json_t *kit_slow(const char *directory, const char *text, int milliseconds)
+static inline json_t *kit_slow(const char *directory, const char *text, int milliseconds)
 {
     json_t *arguments = kit_arguments(directory, text);
     json_set_integer(arguments, "milliseconds", milliseconds);
     return arguments;
 }
 
-static json_t *kit_file_arguments(const char *directory, const char *name)
+static inline json_t *kit_file_arguments(const char *directory, const char *name)
 {
     CLEANUP_FREE char *path = kit_path(directory, name);
     return undo_path_arguments(path);
@@ -209,8 +214,8 @@ static json_t *kit_file_arguments(const char *directory, const char *name)
 
 /* ---- Runs ---------------------------------------------------------------------------------- */
 
-static int kit_begin_on(struct io *io, const char *directory, int64_t stall, struct undo **ret_undo,
-                        struct error *error)
+static inline int kit_begin_on(struct io *io, const char *directory, int64_t stall,
+                               struct undo **ret_undo, struct error *error)
 {
     CLEANUP_FREE char *state = kit_path(directory, "state");
     static char name[] = "test", verb[] = "watchdog";
@@ -225,7 +230,7 @@ static int kit_begin_on(struct io *io, const char *directory, int64_t stall, str
     return undo_begin_on(io, &settings, &kit_table, ret_undo, error);
 }
 
-static struct undo *kit_begin(const char *directory, int64_t stall)
+static inline struct undo *kit_begin(const char *directory, int64_t stall)
 {
     struct undo *undo = NULL;
     struct error error = ERROR_INIT;
@@ -234,7 +239,8 @@ static struct undo *kit_begin(const char *directory, int64_t stall)
     return undo;
 }
 
-static uint64_t kit_add(struct undo *undo, const char *lane, const char *kind, json_t *arguments)
+static inline uint64_t kit_add(struct undo *undo, const char *lane, const char *kind,
+                               json_t *arguments)
 {
     uint64_t step = 0;
     struct error error = ERROR_INIT;
@@ -243,7 +249,7 @@ static uint64_t kit_add(struct undo *undo, const char *lane, const char *kind, j
     return step;
 }
 
-static int kit_watchdog_process(struct undo *undo, const char *directory)
+static inline int kit_watchdog_process(struct undo *undo, const char *directory)
 {
     uint64_t step = kit_add(undo, "", "where", kit_arguments(directory, "where"));
     assert_int_equal(undo_strike(undo, step, NULL), 0);
@@ -252,15 +258,15 @@ static int kit_watchdog_process(struct undo *undo, const char *directory)
     return atoi(text);
 }
 
-static int kit_recover(const char *directory,
-                       void (*report)(void *context, const struct undo_report *report),
-                       void *context, struct error *error)
+static inline int kit_recover(const char *directory,
+                              void (*report)(void *context, const struct undo_report *report),
+                              void *context, struct error *error)
 {
     CLEANUP_FREE char *state = kit_path(directory, "state");
     return undo_recover(state, &kit_table, report, context, error);
 }
 
-static unsigned kit_journals(const char *directory)
+static inline unsigned kit_journals(const char *directory)
 {
     return kit_count(directory, "state/runs");
 }
@@ -277,7 +283,7 @@ static unsigned kit_journals(const char *directory)
     } while (0)
 
 /* The undo event, as a poll loop sees it. */
-static bool kit_is_called_off(struct undo *undo)
+static inline bool kit_is_called_off(struct undo *undo)
 {
     struct pollfd event = {.fd = undo_event(undo), .events = POLLIN};
     return poll(&event, 1, 0) == 1;
@@ -295,7 +301,7 @@ static inline pid_t kit_start(const char *role, const char *directory, const cha
     return child;
 }
 
-static int kit_wait(pid_t child)
+static inline int kit_wait(pid_t child)
 {
     int status = 0;
     pid_t got = 0;
@@ -304,19 +310,27 @@ static int kit_wait(pid_t child)
     return status;
 }
 
-/* All descendants, orphaned watchdogs too, have ended. */
-static void kit_wait_all(void)
+/* All descendants, orphaned watchdogs too, have ended, and none by a fault of its own (an abort, a
+ * sanitizer's exit code). */
+static inline void kit_wait_all(void)
 {
-    await(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    int status = 0;
+    pid_t got = 0;
+    while (got >= 0 || errno != ECHILD) {
+        await((got = waitpid(-1, &status, WNOHANG)) != 0);
+        if (got > 0 && !(WIFEXITED(status) && WEXITSTATUS(status) <= 1) &&
+            !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+            fail_msg("process %d ended with status %x", got, (unsigned)status);
+    }
 }
 
-static int kit_setup(void **state)
+static inline int kit_setup(void **state)
 {
     *state = kit_directory();
     return 0;
 }
 
-static int kit_teardown(void **state)
+static inline int kit_teardown(void **state)
 {
     kit_wait_all();
     kit_remove_tree(*state);
@@ -326,13 +340,14 @@ static int kit_teardown(void **state)
 
 #define kit_test(function) cmocka_unit_test_setup_teardown(function, kit_setup, kit_teardown)
 
-/* Also reads the arguments of the watchdog: test watchdog --socket N --journal PATH. */
-static int kit_main_watchdog(char **arguments)
+/* test watchdog --socket N --journal PATH */
+static inline int kit_main_watchdog(char **arguments)
 {
+    log_set_level(LOG_LEVEL_ERROR);
     return undo_watchdog(atoi(arguments[3]), arguments[5], &kit_table);
 }
 
-static void kit_init(void)
+static inline void kit_init(void)
 {
     for (struct undo_kind *kind = kit_kinds; kind->name; kind++)
         if (strcmp(kind->name, "remove-file") == 0)
