@@ -40,6 +40,8 @@ struct repository_parameters {
     /* NULL = no encryption: anybody who reads the storage reads the disks, and nobody can tell
      * tampering from the real thing; damage by accident is still found. */
     const char *passphrase;
+    /* log2 of scrypt's N for the passphrase, 10..18; 0 = default (16: 64 MiB for some 0.3 s). */
+    unsigned scrypt_cost;
 };
 /* Make a repository in an empty backend. ERROR_EXISTS when there is one. */
 int repository_init(struct backend *backend, const struct repository_parameters *parameters,
