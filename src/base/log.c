@@ -45,7 +45,9 @@ static void emit(enum log_level level, const char *format, va_list arguments)
     if (level <= threshold) {
         int used = snprintf(line, sizeof line - 1, "%s: %s", program, words[level]);
         (void)vsnprintf(line + used, sizeof line - 1 - (size_t)used, format, arguments);
-        strcat(line, "\n");
+        size_t length = strlen(line); /* at most sizeof line - 2 */
+        line[length] = '\n';
+        line[length + 1] = '\0';
         if (!holds)
             write_line(line);
         else if (held_count < HELD_LINES)
