@@ -29,6 +29,7 @@ struct component {
     struct {
         char *path, *filespec, *new_path;
         bool recursive;
+        char *extra;
     } * new_targets;
     size_t new_target_count;
     char *extra; /* unknown attributes and elements, kept as XML */
@@ -51,6 +52,7 @@ struct component_snapshot {
     struct id provider;
     int64_t created;     /* wall clock ns */
     uint32_t attributes; /* VSS_VOLSNAP_ATTR_* */
+    char *extra;
 };
 
 struct components {

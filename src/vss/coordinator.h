@@ -27,7 +27,8 @@ typedef void coordinator_observer(void *context, const struct coordinator_record
 
 /* `lock_path`: a file whose lock makes StartSnapshotSet..DoSnapshotSet exclusive on the machine
  * (released by the kernel when the process dies); NULL = within this process only. The observer is
- * called from any thread, one call at a time; may be NULL. */
+ * called from any thread, one call at a time; may be NULL. It may run while writers are frozen: it
+ * must not wait for a disk that could be theirs, nor call the coordinator or a session. */
 struct coordinator *coordinator_new(const char *lock_path, coordinator_observer *observer,
                                     void *context);
 /* Sessions must be released first. Waits for the writers' threads (a blocked one is left behind
@@ -36,7 +37,7 @@ int coordinator_free(struct coordinator *coordinator);
 
 /* Strings are copied; callbacks and object must outlive the coordinator. The instance id is made
  * here. VSS_E_WRITER_ALREADY_SUBSCRIBED is not possible: several instances of a class are allowed.
- */
+ * An empty id: no thread could be made. */
 struct id coordinator_subscribe(struct coordinator *coordinator,
                                 const struct writer_description *writer);
 /* VSS_E_PROVIDER_ALREADY_REGISTERED for a known id. */

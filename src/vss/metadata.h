@@ -25,6 +25,7 @@ struct metadata_file {
 struct metadata_dependency {
     struct id writer;
     char *logical_path, *component_name;
+    char *extra;
 };
 
 struct metadata_component {

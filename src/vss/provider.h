@@ -11,7 +11,8 @@
  * Allowed codes: VSS_S_OK, E_OUTOFMEMORY, E_INVALIDARG, E_ACCESSDENIED, VSS_E_BAD_STATE,
  * OBJECT_NOT_FOUND, INSUFFICIENT_STORAGE, VOLUME_NOT_SUPPORTED[_BY_PROVIDER],
  * MAXIMUM_NUMBER_OF_SNAPSHOTS_REACHED, PROVIDER_VETO; any other is mapped to
- * VSS_E_UNEXPECTED_PROVIDER_ERROR. Any failure fails the whole set.
+ * VSS_E_UNEXPECTED_PROVIDER_ERROR. Any failure fails the whole set. A NULL callback = VSS_S_OK
+ * (is_volume_supported and open are required).
  */
 #ifndef VSS_PROVIDER_H
 #define VSS_PROVIDER_H
@@ -32,7 +33,8 @@ struct provider_source {
 };
 
 struct provider_callbacks {
-    /* Can this provider copy the volume? Never claim what cannot be kept. *ret_supported is set. */
+    /* Can this provider copy the volume? Never claim what cannot be kept. *ret_supported is set.
+     * VSS_E_OBJECT_NOT_FOUND: there is no such volume. */
     vss_code (*is_volume_supported)(void *provider, uint32_t context, const char *volume,
                                     bool *ret_supported, struct error *error);
     /* Per volume, at AddToSnapshotSet time or at the start of DoSnapshotSet. A new set id drops an
@@ -49,7 +51,8 @@ struct provider_callbacks {
     vss_code (*post_final_commit)(void *provider, const struct id *set, struct error *error);
     /* Only once EndPrepare was reached. Cannot fail; idempotent. */
     void (*abort)(void *provider, const struct id *set);
-    /* Release what is not persistent; idempotent, unknown ids are ignored. */
+    /* Release what is not persistent; idempotent, unknown ids are ignored. Also called for a
+     * snapshot whose set failed before EndPrepare or was aborted, when the session ends. */
     vss_code (*delete_snapshot)(void *provider, const struct id *snapshot, struct error *error);
     /* After CREATED: where to read it; valid until delete. */
     vss_code (*open)(void *provider, const struct id *snapshot, struct provider_source *ret_source,

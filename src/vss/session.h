@@ -1,17 +1,27 @@
 /* A session: the requester's object, one per operation (IVssBackupComponents; vss.md 1.1, 2.1).
  *
- * Calls block until done. Order is checked: a wrong one returns VSS_E_BAD_STATE and does nothing.
+ * Calls block until done. Order is checked (session-phase.h draws it): a wrong one returns
+ * VSS_E_BAD_STATE and does nothing. A session is used by one thread.
  *
- *  backup:  session_new, session_initialize_for_backup, [session_set_context],
- *           session_set_backup_state, session_gather_writer_metadata, session_add_component*,
- *           session_start_snapshot_set, session_add_to_snapshot_set*, session_prepare_for_backup,
- *           session_gather_writer_status, session_do_snapshot_set, session_gather_writer_status,
- *           session_snapshot_properties*, session_open_snapshot* (copy),
- * session_set_backup_succeeded*, session_backup_complete, session_gather_writer_status,
- * session_release restore: session_new, session_initialize_for_restore,
- * session_gather_writer_metadata, session_set_selected_for_restore*, session_pre_restore,
- * session_gather_writer_status, (copy), session_set_file_restore_status*, session_post_restore,
- *           session_gather_writer_status, session_release
+ *   backup                                 restore
+ *   session_new                            session_new
+ *   session_initialize_for_backup          session_initialize_for_restore
+ *   [session_set_context]                  session_gather_writer_metadata
+ *   session_set_backup_state               session_set_selected_for_restore*
+ *   session_gather_writer_metadata         [session_add_new_target*]
+ *   session_add_component*                 session_pre_restore
+ *   session_start_snapshot_set             session_gather_writer_status
+ *   session_add_to_snapshot_set*           (copy)
+ *   session_prepare_for_backup             session_set_file_restore_status*
+ *   session_gather_writer_status           session_post_restore
+ *   session_do_snapshot_set                session_gather_writer_status
+ *   session_gather_writer_status           session_release
+ *   session_snapshot_properties*
+ *   session_open_snapshot* (copy)
+ *   session_set_backup_succeeded*
+ *   session_backup_complete
+ *   session_gather_writer_status
+ *   session_release
  */
 #ifndef VSS_SESSION_H
 #define VSS_SESSION_H
@@ -50,13 +60,18 @@ vss_code session_set_backup_options(struct session *session, const struct id *wr
 vss_code session_start_snapshot_set(struct session *session, struct id *ret_set,
                                     struct error *error);
 /* `provider` NULL = the first that supports it: hardware, then software, then system.
- * VSS_E_VOLUME_NOT_SUPPORTED / _BY_PROVIDER, VSS_E_OBJECT_ALREADY_EXISTS, VSS_E_OBJECT_NOT_FOUND.
- */
+ * VSS_E_VOLUME_NOT_SUPPORTED / _BY_PROVIDER, VSS_E_OBJECT_ALREADY_EXISTS, VSS_E_OBJECT_NOT_FOUND
+ * (no such volume), VSS_E_PROVIDER_NOT_REGISTERED, VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED (the
+ * 65th). */
 vss_code session_add_to_snapshot_set(struct session *session, const char *volume,
                                      const struct id *provider, struct id *ret_snapshot,
                                      struct error *error);
 vss_code session_prepare_for_backup(struct session *session, struct error *error);
-/* The whole of step 14: stages and events between them. */
+/* The whole of step 14: stages and events between them. Fails when a provider fails in any stage,
+ * and when a writer fails in Freeze or does not stay frozen: then Abort has gone to all writers of
+ * the session and AbortSnapshots to the providers, and no copy is left. A writer that failed in
+ * PrepareForBackup, PrepareForSnapshot, Thaw or PostSnapshot does not fail the set: gather the
+ * status. */
 vss_code session_do_snapshot_set(struct session *session, struct error *error);
 /* Only after PrepareForBackup; sends Abort to the session's writers. After it: release only. */
 vss_code session_abort_backup(struct session *session, struct error *error);
@@ -94,10 +109,13 @@ const struct components *session_components(const struct session *session);
 vss_code session_set_selected_for_restore(struct session *session, const struct id *writer,
                                           const char *logical_path, const char *name,
                                           const char *restore_options, struct error *error);
+/* PreRestore to the writers with a selected component (one instance of each class); returns when
+ * all have answered. A writer that fails hears no PostRestore. */
 vss_code session_pre_restore(struct session *session, struct error *error);
 vss_code session_set_file_restore_status(struct session *session, const struct id *writer,
                                          const char *logical_path, const char *name,
                                          enum vss_file_restore_status status, struct error *error);
+/* Before PreRestore. VSS_E_NOT_SUPPORTED unless the writer's backup schema says that it can. */
 vss_code session_add_new_target(struct session *session, const struct id *writer,
                                 const char *logical_path, const char *name, const char *path,
                                 const char *filespec, bool recursive, const char *new_path,

@@ -10,7 +10,15 @@
  *   A failure at X ─► FAILED_AT_X, which stays until the next sequence begins. Abort ─► 1.
  *
  * A callback returns VSS_S_OK or the code of its veto (VSS_E_WRITERERROR_*), with `error` saying in
- * words which VM and what to do; the words are stored and shown. A NULL callback = VSS_S_OK.
+ * words which VM and what to do; the words are stored and shown. A NULL callback = VSS_S_OK. A
+ * filled error counts as a failure whatever is returned; a code that is no writer's code becomes
+ * VSS_E_WRITERERROR_NONRETRYABLE (vss.md 1.6).
+ *
+ * After a failure a writer hears only Abort and BackupShutdown in that session (in a restore:
+ * nothing). A callback that overruns its limit counts as failed with VSS_E_WRITER_NOT_RESPONDING,
+ * in Freeze and Thaw beyond the freeze window with VSS_E_WRITERERROR_TIMEOUT; what it does and
+ * returns later is ignored, and Abort comes when it has returned. When the freeze window passes
+ * between Freeze and Thaw, or Thaw fails, Abort comes by itself.
  */
 #ifndef VSS_WRITER_H
 #define VSS_WRITER_H
