@@ -4,14 +4,20 @@
  *                       pause is left as it is; persistent
  *   "end-backup-job"    {uuid, name, socket}: abort *our* backup job (its NBD socket is ours),
  *                       resume the VM when QEMU paused it for lack of scratch, wait for no job;
- *                       persistent
+ *                       persistent. The socket's directory is the job's alone and goes, too. With
+ *                       a member "was_paused": true the VM is never resumed
  *   "watch-scratch"     {directory, reserve, name}: undo nothing; its watch trips below the reserve
+ *   "restore-domain"    {uuid, name, xml or null, autostart, running}: the definition as it was
+ *                       before a restore: what is defined under the UUID now is powered off and
+ *                       undefined, unless it is the old definition; that one (if there was one) is
+ *                       defined again, with autostart, and started when it was running
  * In the order of registration thaw-guest comes first, so that in reverse the job is aborted first
  * and the guest thawed last (environment facts: docs/libvirt.md).
  */
 #ifndef HYPERVISOR_UNDO_KINDS_H
 #define HYPERVISOR_UNDO_KINDS_H
 
+#include "hypervisor/connection.h"
 #include "undo/undo.h"
 
 struct undo_pool; /* own connections and looked-up domains, opened in `prepare` */
@@ -19,12 +25,19 @@ struct undo_pool; /* own connections and looked-up domains, opened in `prepare` 
 /* The context of the kinds: connections are opened lazily per `uri` (NULL as hypervisor_open). */
 struct undo_pool *undo_pool_new(const char *uri);
 void undo_pool_free(struct undo_pool *pool);
+/* The pool's own hypervisor, opened when first asked for (its connections are replaced when they
+ * break). NULL on failure. Owned by the pool; any thread. */
+struct hypervisor *undo_pool_hypervisor(struct undo_pool *pool, struct error *error);
 
 extern const struct undo_kind hypervisor_thaw_guest, hypervisor_end_backup_job,
-    hypervisor_watch_scratch;
+    hypervisor_watch_scratch, hypervisor_restore_domain;
 
 json_t *hypervisor_guest_arguments(const char *uuid, const char *name);
 json_t *hypervisor_job_arguments(const char *uuid, const char *name, const char *socket);
 json_t *hypervisor_scratch_arguments(const char *directory, uint64_t reserve, const char *name);
+
+/* `xml` NULL = there was no such domain. */
+json_t *hypervisor_domain_arguments(const char *uuid, const char *name, const char *xml,
+                                    bool autostart, bool running);
 
 #endif

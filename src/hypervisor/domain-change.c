@@ -1,0 +1,129 @@
+/* Changing domains: power, definition, autostart; and the networks a definition names. Each is
+ * written so that what is already as wanted is no failure. */
+#include "hypervisor/call.h"
+#include "hypervisor/domain-xml.h"
+#include "hypervisor/domain.h"
+
+#include <limits.h>
+#include <string.h>
+#include <strings.h>
+
+int domain_destroy(struct hypervisor *hypervisor, const char *uuid, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
+        return -1;
+    if (VIR(virDomainIsActive(call.domain)) == 0 || VIR(virDomainDestroy(call.domain)) == 0)
+        return 0;
+    /* It may have stopped by itself meanwhile. */
+    struct error fault = ERROR_INIT;
+    (void)call_error(&fault, "VM %s cannot be powered off", virDomainGetName(call.domain));
+    if (VIR(virDomainIsActive(call.domain)) == 0)
+        return 0;
+    error_move(error, &fault);
+    return -1;
+}
+
+int domain_start(struct hypervisor *hypervisor, const char *uuid, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
+        return -1;
+    if (VIR(virDomainIsActive(call.domain)) == 1 || VIR(virDomainCreate(call.domain)) == 0)
+        return 0;
+    return call_error(error, "VM %s cannot be started", virDomainGetName(call.domain));
+}
+
+int domain_undefine(struct hypervisor *hypervisor, const char *uuid, struct error *error)
+{
+    const unsigned flags = VIR_DOMAIN_UNDEFINE_MANAGED_SAVE |
+                           VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA |
+                           VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+                           VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | VIR_DOMAIN_UNDEFINE_KEEP_TPM;
+    CLEANUP_CALL struct call call = CALL_NONE;
+    struct error fault = ERROR_INIT;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, &fault) != 0) {
+        if (fault.kind == ERROR_NOT_FOUND)
+            return 0;
+        error_move(error, &fault);
+        return -1;
+    }
+    if (VIR(virDomainUndefineFlags(call.domain, flags)) == 0 ||
+        call_last_code() == VIR_ERR_NO_DOMAIN)
+        return 0;
+    return call_error(error, "VM %s cannot be undefined", virDomainGetName(call.domain));
+}
+
+/* ERROR_EXISTS when another VM has this name. */
+static int check_name_free(virConnectPtr connection, const char *name, const char *uuid,
+                           struct error *error)
+{
+    CLEANUP_DOMAIN virDomainPtr other = VIR(virDomainLookupByName(connection, name));
+    if (!other)
+        return call_last_code() == VIR_ERR_NO_DOMAIN
+                   ? 0
+                   : call_error(error, "cannot look VM %s up", name);
+    char other_uuid[VIR_UUID_STRING_BUFLEN];
+    if (virDomainGetUUIDString(other, other_uuid) == 0 && uuid && strcasecmp(uuid, other_uuid) == 0)
+        return 0;
+    (void)error_set(error, ERROR_EXISTS, "another VM (UUID %s) has the name %s", other_uuid, name);
+    return error_hint(error, "rename or undefine that VM first: virsh domrename %s NEW", name);
+}
+
+int domain_define(struct hypervisor *hypervisor, const char *xml, struct error *error)
+{
+    CLEANUP_FREE char *name = NULL;
+    CLEANUP_FREE char *uuid = NULL;
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (domain_xml_read_names(xml, &name, &uuid, error) != 0 ||
+        call_begin(hypervisor, CALL_PLAIN, &call, error) != 0 ||
+        check_name_free(call.connection, name, uuid, error) != 0)
+        return -1;
+    CLEANUP_DOMAIN virDomainPtr defined = VIR(virDomainDefineXMLFlags(call.connection, xml, 0));
+    return defined ? 0 : call_error(error, "VM %s cannot be defined", name);
+}
+
+int domain_set_autostart(struct hypervisor *hypervisor, const char *uuid, bool autostart,
+                         struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
+        return -1;
+    if (VIR(virDomainSetAutostart(call.domain, autostart)) == 0)
+        return 0;
+    return call_error(error, "autostart of VM %s cannot be set", virDomainGetName(call.domain));
+}
+
+int domain_network_exists(struct hypervisor *hypervisor, const char *name, bool *ret_exists,
+                          bool *ret_active, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
+        return -1;
+    virNetworkPtr network = VIR(virNetworkLookupByName(call.connection, name));
+    if (!network && call_last_code() != VIR_ERR_NO_NETWORK)
+        return call_error(error, "cannot look network %s up", name);
+    *ret_exists = network != NULL;
+    *ret_active = network && VIR(virNetworkIsActive(network)) == 1;
+    if (network)
+        (void)virNetworkFree(network);
+    return 0;
+}
+
+/* A Linux bridge, or the port that Open vSwitch makes for a bridge of its own. */
+bool domain_bridge_exists(const char *name)
+{
+    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return false;
+    CLEANUP_FREE char *bridge = memory_format("/sys/class/net/%s/bridge", name);
+    CLEANUP_FREE char *master = memory_format("/sys/class/net/%s/master", name);
+    char target[PATH_MAX];
+    ssize_t size = readlink(master, target, sizeof target - 1);
+    if (size > 0) {
+        target[size] = '\0';
+        const char *last = strrchr(target, '/');
+        if (last && strcmp(last, "/ovs-system") == 0)
+            return true;
+    }
+    return access(bridge, F_OK) == 0;
+}

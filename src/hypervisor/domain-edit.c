@@ -1,0 +1,179 @@
+/* libxml2 on a copy of the tree; what is not touched is written back as it was read. */
+#include "hypervisor/domain-edit.h"
+
+#include <libxml/parser.h>
+#include <libxml/tree.h>
+#include <libxml/xpath.h>
+#include <string.h>
+
+static void free_document(xmlDoc **document)
+{
+    if (*document)
+        xmlFreeDoc(*document);
+}
+
+static xmlNode *child(xmlNode *node, const char *name)
+{
+    for (xmlNode *each = node->children; each; each = each->next)
+        if (each->type == XML_ELEMENT_NODE && strcmp((const char *)each->name, name) == 0)
+            return each;
+    return NULL;
+}
+
+static bool attribute_is(xmlNode *node, const char *name, const char *value)
+{
+    xmlChar *found = xmlGetProp(node, BAD_CAST name);
+    bool equal = found && strcmp((const char *)found, value) == 0;
+    xmlFree(found);
+    return equal;
+}
+
+static xmlDoc *parse(const char *xml, struct error *error)
+{
+    size_t size = strlen(xml);
+    xmlDoc *document =
+        size > 16u << 20 ? NULL
+                         : xmlReadMemory(xml, (int)size, "domain.xml", NULL,
+                                         XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    if (!root || strcmp((const char *)root->name, "domain") != 0) {
+        if (document)
+            xmlFreeDoc(document);
+        (void)error_set(error, ERROR_DAMAGED, "the VM's definition is not valid domain XML");
+        return NULL;
+    }
+    return document;
+}
+
+static xmlNode *find_disk(xmlDoc *document, const char *target)
+{
+    xmlNode *devices = child(xmlDocGetRootElement(document), "devices");
+    for (xmlNode *disk = devices ? devices->children : NULL; disk; disk = disk->next) {
+        if (disk->type != XML_ELEMENT_NODE || strcmp((const char *)disk->name, "disk") != 0)
+            continue;
+        xmlNode *its_target = child(disk, "target");
+        if (its_target && attribute_is(its_target, "dev", target))
+            return disk;
+    }
+    return NULL;
+}
+
+static void remove_child(xmlNode *node, const char *name)
+{
+    xmlNode *found = child(node, name);
+    if (!found)
+        return;
+    xmlNode *space = found->next; /* and the line break that goes with it */
+    if (space && space->type == XML_TEXT_NODE && xmlIsBlankNode(space)) {
+        xmlUnlinkNode(space);
+        xmlFreeNode(space);
+    }
+    xmlUnlinkNode(found);
+    xmlFreeNode(found);
+}
+
+static bool has_backing(xmlNode *disk)
+{
+    xmlNode *backing = child(disk, "backingStore");
+    return backing && child(backing, "source");
+}
+
+/* A source that is not the file: made anew, because its other attributes belong to another type. */
+static void set_source(xmlNode *disk, const char *path)
+{
+    xmlNode *fresh = xmlNewNode(NULL, BAD_CAST "source");
+    xmlNewProp(fresh, BAD_CAST "file", BAD_CAST path);
+    xmlNode *old = child(disk, "source");
+    if (old) {
+        xmlReplaceNode(old, fresh);
+        xmlFreeNode(old);
+    } else {
+        xmlAddPrevSibling(child(disk, "target"), fresh);
+    }
+    xmlSetProp(disk, BAD_CAST "type", BAD_CAST "file");
+}
+
+static void set_format(xmlNode *disk, const char *format)
+{
+    xmlNode *driver = child(disk, "driver");
+    if (!driver) {
+        driver = xmlNewNode(NULL, BAD_CAST "driver");
+        xmlNewProp(driver, BAD_CAST "name", BAD_CAST "qemu");
+        xmlAddPrevSibling(child(disk, "source"), driver);
+    }
+    xmlSetProp(driver, BAD_CAST "type", BAD_CAST format);
+}
+
+static bool edit_disk(xmlNode *disk, const struct domain_edit_disk *wanted)
+{
+    bool changed = false;
+    xmlNode *source = child(disk, "source");
+    xmlNode *driver = child(disk, "driver");
+    if (!source || !attribute_is(disk, "type", "file") ||
+        !attribute_is(source, "file", wanted->path)) {
+        set_source(disk, wanted->path);
+        changed = true;
+    }
+    if (!driver || !attribute_is(driver, "type", wanted->format)) {
+        set_format(disk, wanted->format);
+        changed = true;
+    }
+    if (has_backing(disk))
+        changed = true;
+    /* Also the empty <backingStore/>: it would claim that a later overlay has no backing file. */
+    remove_child(disk, "backingStore");
+    return changed;
+}
+
+int domain_edit_disks(const char *xml, const struct domain_edit_disk *disks, size_t count,
+                      char **ret_xml, unsigned *ret_changes, struct error *error)
+{
+    CLEANUP(free_document) xmlDoc *document = parse(xml, error);
+    if (!document)
+        return -1;
+    unsigned changes = 0;
+    for (size_t i = 0; i < count; i++) {
+        xmlNode *disk = find_disk(document, disks[i].target);
+        if (!disk)
+            return error_set(error, ERROR_DAMAGED, "the definition has no disk %s",
+                             disks[i].target);
+        changes += edit_disk(disk, &disks[i]);
+    }
+    xmlChar *text = NULL;
+    int size = 0;
+    xmlBufferPtr buffer = xmlBufferCreate();
+    if (!buffer || xmlNodeDump(buffer, document, xmlDocGetRootElement(document), 0, 0) < 0)
+        abort();
+    size = xmlBufferLength(buffer);
+    text = xmlBufferDetach(buffer);
+    xmlBufferFree(buffer);
+    char *copy = memory_new(1, (size_t)size + 1);
+    memcpy(copy, text, (size_t)size);
+    xmlFree(text);
+    *ret_xml = copy;
+    *ret_changes = changes;
+    return 0;
+}
+
+static char *text_of(xmlDoc *document, const char *name)
+{
+    xmlNode *node = child(xmlDocGetRootElement(document), name);
+    xmlChar *text = node ? xmlNodeGetContent(node) : NULL;
+    char *copy = memory_copy_string((const char *)text);
+    xmlFree(text);
+    return copy;
+}
+
+int domain_edit_identity(const char *xml, char **ret_uuid, char **ret_name, struct error *error)
+{
+    CLEANUP(free_document) xmlDoc *document = parse(xml, error);
+    if (!document)
+        return -1;
+    CLEANUP_FREE char *uuid = text_of(document, "uuid");
+    CLEANUP_FREE char *name = text_of(document, "name");
+    if (!uuid || !name)
+        return error_set(error, ERROR_DAMAGED, "the VM's definition has no name or UUID");
+    *ret_uuid = TAKE_PTR(uuid);
+    *ret_name = TAKE_PTR(name);
+    return 0;
+}

@@ -1,0 +1,16 @@
+/* What files of the room share about domains. */
+#ifndef HYPERVISOR_DOMAIN_PRIVATE_H
+#define HYPERVISOR_DOMAIN_PRIVATE_H
+
+#include "hypervisor/domain.h"
+
+#include <libvirt/libvirt.h>
+
+/* State now of a looked-up domain. */
+int domain_read_state(virDomainPtr handle, enum domain_state *ret_state, struct error *error);
+
+/* The definition as libvirt keeps it, with secrets; to be freed. ERROR_NOT_FOUND. */
+int domain_read_definition(struct hypervisor *hypervisor, const char *uuid, char **ret_xml,
+                           struct error *error);
+
+#endif

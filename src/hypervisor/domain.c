@@ -1,0 +1,375 @@
+/* A description is read in one go: state, definition and live XML of one moment, as far as libvirt
+ * lets them be. A VM that stops between two of the calls is read again. */
+#include "hypervisor/domain.h"
+
+#include "hypervisor/call.h"
+#include "hypervisor/disk.h"
+#include "hypervisor/domain-private.h"
+#include "hypervisor/domain-xml.h"
+#include "hypervisor/image.h"
+
+#include <string.h>
+
+enum { READ_ATTEMPTS = 3, DOMAINS_LIMIT = 16384 };
+
+const char *domain_state_name(enum domain_state state)
+{
+    static const char *const names[] = {
+        [DOMAIN_RUNNING] = "running",
+        [DOMAIN_PAUSED] = "paused",
+        [DOMAIN_PAUSED_IO] = "paused (I/O error)",
+        [DOMAIN_OFF] = "off",
+        [DOMAIN_SAVED] = "saved",
+        [DOMAIN_CRASHED] = "crashed",
+        [DOMAIN_OTHER] = "in transition",
+    };
+    return (size_t)state < ARRAY_SIZE(names) ? names[state] : "unknown";
+}
+
+static void free_disk(struct disk *disk)
+{
+    for (size_t i = 0; i < disk->layer_count; i++) {
+        free(disk->layers[i].path);
+        free(disk->layers[i].format);
+    }
+    free(disk->layers);
+    free(disk->target);
+    free(disk->device);
+    free(disk->source_type);
+    free(disk->source);
+    free(disk->format);
+    free(disk->bus);
+    free(disk->serial);
+    free(disk->error_policy);
+    free(disk->reason);
+}
+
+static void free_interface(struct network_interface *interface)
+{
+    free(interface->type);
+    free(interface->source);
+    free(interface->mac);
+    free(interface->model);
+    free(interface->target);
+}
+
+void domain_free(struct domain *domain)
+{
+    if (!domain)
+        return;
+    for (size_t i = 0; i < domain->disk_count; i++)
+        free_disk(&domain->disks[i]);
+    for (size_t i = 0; i < domain->interface_count; i++)
+        free_interface(&domain->interfaces[i]);
+    for (size_t i = 0; i < domain->host_device_count; i++)
+        free(domain->host_devices[i]);
+    char *texts[] = {domain->name,        domain->uuid,        domain->inactive_xml,
+                     domain->live_xml,    domain->nvram,       domain->configuration_file,
+                     domain->kernel,      domain->initrd,      domain->tpm_state_directory,
+                     domain->device_tree, domain->managed_save};
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        free(texts[i]);
+    free(domain->disks);
+    free(domain->interfaces);
+    free(domain->host_devices);
+    free(domain);
+}
+
+void domain_list_free(struct domain **domains, size_t count)
+{
+    for (size_t i = 0; domains && i < count; i++)
+        domain_free(domains[i]);
+    free(domains);
+}
+
+const struct disk *domain_find_disk(const struct domain *domain, const char *target)
+{
+    for (size_t i = 0; i < domain->disk_count; i++)
+        if (strcmp(domain->disks[i].target, target) == 0)
+            return &domain->disks[i];
+    return NULL;
+}
+
+/* ---- State ---- */
+
+static enum domain_state paused_state(int reason)
+{
+    switch (reason) {
+    case VIR_DOMAIN_PAUSED_IOERROR:
+        return DOMAIN_PAUSED_IO;
+    case VIR_DOMAIN_PAUSED_CRASHED:
+        return DOMAIN_CRASHED;
+    case VIR_DOMAIN_PAUSED_MIGRATION: /* an operation of libvirt that will end */
+    case VIR_DOMAIN_PAUSED_SAVE:
+    case VIR_DOMAIN_PAUSED_DUMP:
+    case VIR_DOMAIN_PAUSED_SNAPSHOT:
+    case VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
+    case VIR_DOMAIN_PAUSED_STARTING_UP:
+    case VIR_DOMAIN_PAUSED_POSTCOPY:
+    case VIR_DOMAIN_PAUSED_POSTCOPY_FAILED:
+        return DOMAIN_OTHER;
+    default:
+        return DOMAIN_PAUSED;
+    }
+}
+
+int domain_read_state(virDomainPtr handle, enum domain_state *ret_state, struct error *error)
+{
+    int state, reason;
+    if (VIR(virDomainGetState(handle, &state, &reason, 0)) != 0)
+        return call_error(error, "VM %s", virDomainGetName(handle));
+    switch (state) {
+    case VIR_DOMAIN_RUNNING:
+    case VIR_DOMAIN_BLOCKED:
+        *ret_state = DOMAIN_RUNNING;
+        break;
+    case VIR_DOMAIN_PAUSED:
+        *ret_state = paused_state(reason);
+        break;
+    case VIR_DOMAIN_SHUTOFF:
+        *ret_state = VIR(virDomainHasManagedSaveImage(handle, 0)) == 1 ? DOMAIN_SAVED : DOMAIN_OFF;
+        break;
+    case VIR_DOMAIN_CRASHED:
+        *ret_state = DOMAIN_CRASHED;
+        break;
+    default:
+        *ret_state = DOMAIN_OTHER;
+    }
+    return 0;
+}
+
+/* ---- Description ---- */
+
+static char *existing(char *path)
+{
+    if (access(path, F_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+/* libvirt names these files after the VM; no call tells where they are. */
+static void find_files(const struct hypervisor *hypervisor, struct domain *domain)
+{
+    bool session = strstr(hypervisor_uri(hypervisor), "/session") != NULL;
+    const char *home = getenv("HOME");
+    const char *configured = getenv("XDG_CONFIG_HOME");
+    CLEANUP_FREE char *base = !session ? memory_copy_string("/etc/libvirt/qemu")
+                              : configured
+                                  ? memory_format("%s/libvirt/qemu", configured)
+                                  : memory_format("%s/.config/libvirt/qemu", home ? home : "");
+    domain->configuration_file = existing(memory_format("%s/%s.xml", base, domain->name));
+    if (domain->state != DOMAIN_SAVED)
+        return;
+    domain->managed_save =
+        session ? existing(memory_format("%s/save/%s.save", base, domain->name))
+                : existing(memory_format("/var/lib/libvirt/qemu/save/%s.save", domain->name));
+}
+
+static void read_live_disk(virDomainPtr handle, struct disk *disk)
+{
+    virDomainBlockInfo block;
+    virDomainBlockJobInfo job;
+    if (!*disk->source_type)
+        return;
+    if (VIR(virDomainGetBlockInfo(handle, disk->target, &block, 0)) == 0 &&
+        block.capacity <= INT64_MAX && block.allocation <= INT64_MAX) {
+        disk->size = (int64_t)block.capacity;
+        disk->allocation = (int64_t)block.allocation;
+    }
+    disk->has_block_job = VIR(virDomainGetBlockJobInfo(handle, disk->target, &job, 0)) == 1;
+}
+
+/* A stopped VM's image may be missing or on storage that is away: the description then lacks its
+ * size and chain, and preparing an instant of it says why. */
+static void read_stopped_disk(struct disk *disk, const struct disk_facts *facts)
+{
+    if (disk->included && disk->layer_count && disk->layers[0].path)
+        (void)image_complete_chain(disk, facts, NULL);
+}
+
+static void describe_disks(struct call *call, virDomainPtr handle, struct domain *domain,
+                           const struct disk_facts *facts)
+{
+    for (size_t i = 0; i < domain->disk_count; i++) {
+        disk_classify(call, &domain->disks[i], &facts[i]);
+        if (domain->live_xml)
+            read_live_disk(handle, &domain->disks[i]);
+        else
+            read_stopped_disk(&domain->disks[i], &facts[i]);
+    }
+}
+
+static char *read_definition(virDomainPtr handle)
+{
+    return VIR(virDomainGetXMLDesc(handle, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE));
+}
+
+int domain_read_definition(struct hypervisor *hypervisor, const char *uuid, char **ret_xml,
+                           struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
+        return -1;
+    char *xml = read_definition(call.domain);
+    if (!xml)
+        return call_error(error, "VM %s: cannot read its XML", virDomainGetName(call.domain));
+    *ret_xml = xml;
+    return 0;
+}
+
+static int read_texts(virDomainPtr handle, char **ret_inactive, char **ret_live,
+                      struct error *error)
+{
+    char *live = NULL;
+    int active = VIR(virDomainIsActive(handle));
+    char *inactive =
+        active < 0
+            ? NULL
+            : VIR(virDomainGetXMLDesc(handle, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE));
+    if (inactive && active == 1)
+        live = VIR(virDomainGetXMLDesc(handle, 0));
+    if (!inactive || (active == 1 && !live)) {
+        free(inactive);
+        return call_error(error, "VM %s: cannot read its XML", virDomainGetName(handle));
+    }
+    *ret_inactive = inactive;
+    *ret_live = live;
+    return 0;
+}
+
+static int describe(struct call *call, virDomainPtr handle, struct domain **ret_domain,
+                    struct error *error)
+{
+    CLEANUP_FREE char *inactive = NULL;
+    CLEANUP_FREE char *live = NULL;
+    enum domain_state state;
+    CLEANUP(domain_freep) struct domain *domain = NULL;
+    struct disk_facts *facts = NULL;
+    int autostart = 0;
+    if (domain_read_state(handle, &state, error) != 0 ||
+        read_texts(handle, &inactive, &live, error) != 0 ||
+        domain_xml_read(live ? live : inactive, &domain, &facts, error) != 0)
+        return -1;
+    domain->state = state;
+    domain->inactive_xml = TAKE_PTR(inactive);
+    domain->live_xml = TAKE_PTR(live);
+    domain->persistent = VIR(virDomainIsPersistent(handle)) == 1;
+    domain->autostart = VIR(virDomainGetAutostart(handle, &autostart)) == 0 && autostart;
+    find_files(call->hypervisor, domain);
+    describe_disks(call, handle, domain, facts);
+    disk_facts_free(facts, domain->disk_count);
+    bool off = state == DOMAIN_OFF || state == DOMAIN_SAVED;
+    if (state != DOMAIN_CRASHED && off == (domain->live_xml != NULL))
+        return error_set(error, ERROR_BUSY, "VM %s changes its state", domain->name);
+    *ret_domain = TAKE_PTR(domain);
+    return 0;
+}
+
+static int describe_patiently(struct call *call, virDomainPtr handle, struct domain **ret_domain,
+                              struct error *error)
+{
+    struct error fault = ERROR_INIT;
+    for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+        error_clear(&fault);
+        if (describe(call, handle, ret_domain, &fault) == 0)
+            return 0;
+        if (fault.kind == ERROR_NOT_FOUND || fault.kind == ERROR_CONNECTION)
+            break;
+        clock_sleep(20 * CLOCK_MILLISECOND);
+    }
+    error_move(error, &fault);
+    return -1;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct domain *const *a = left, *const *b = right;
+    return strcmp((*a)->name, (*b)->name);
+}
+
+static int describe_all(struct call *call, virDomainPtr *handles, int found,
+                        struct domain ***ret_domains, size_t *ret_count, struct error *error)
+{
+    struct domain **domains = NEW_ARRAY(struct domain *, (size_t)found + 1);
+    size_t count = 0;
+    for (int i = 0; i < found; i++) {
+        struct error fault = ERROR_INIT;
+        if (describe_patiently(call, handles[i], &domains[count], &fault) == 0) {
+            count++;
+        } else if (fault.kind != ERROR_NOT_FOUND) { /* else it went since it was listed */
+            error_move(error, &fault);
+            domain_list_free(domains, count);
+            return -1;
+        }
+    }
+    qsort(domains, count, sizeof(struct domain *), by_name);
+    *ret_domains = domains;
+    *ret_count = count;
+    return 0;
+}
+
+int domain_list(struct hypervisor *hypervisor, struct domain ***ret_domains, size_t *ret_count,
+                struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
+        return -1;
+    virDomainPtr *handles = NULL;
+    int found = VIR(virConnectListAllDomains(call.connection, &handles, 0));
+    if (found < 0)
+        return call_error(error, "cannot list the VMs");
+    int result = found > DOMAINS_LIMIT
+                     ? error_set(error, ERROR_FAILED, "this host has too many VMs (%d)", found)
+                     : describe_all(&call, handles, found, ret_domains, ret_count, error);
+    for (int i = 0; i < found; i++)
+        (void)virDomainFree(handles[i]);
+    free(handles);
+    return result;
+}
+
+/* A name may look like a UUID; the name goes first, as in virsh. */
+static virDomainPtr look_up(virConnectPtr connection, const char *name)
+{
+    virDomainPtr handle = VIR(virDomainLookupByName(connection, name));
+    if (handle || call_last_code() != VIR_ERR_NO_DOMAIN)
+        return handle;
+    char plain[VIR_UUID_STRING_BUFLEN];
+    if (strlen(name) >= sizeof plain)
+        return NULL;
+    return VIR(virDomainLookupByUUIDString(connection, name));
+}
+
+int domain_lookup(struct hypervisor *hypervisor, const char *name, struct domain **ret_domain,
+                  struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
+        return -1;
+    CLEANUP_DOMAIN virDomainPtr handle = look_up(call.connection, name);
+    if (!handle &&
+        (call_last_code() == VIR_ERR_NO_DOMAIN || call_last_code() == VIR_ERR_INVALID_ARG)) {
+        (void)error_set(error, ERROR_NOT_FOUND, "no VM has the name or UUID \"%s\"", name);
+        return error_hint(error, "vmshadow inspect lists the VMs of this host");
+    }
+    if (!handle)
+        return call_error(error, "cannot look VM %s up", name);
+    return describe_patiently(&call, handle, ret_domain, error);
+}
+
+int domain_get_state(struct hypervisor *hypervisor, const char *uuid, enum domain_state *ret_state,
+                     struct error *error)
+{
+    struct error fault = ERROR_INIT;
+    for (int attempt = 0; attempt < 2; attempt++) { /* the second over a new connection */
+        error_clear(&fault);
+        CLEANUP_CALL struct call call = CALL_NONE;
+        if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, &fault) == 0 &&
+            domain_read_state(call.domain, ret_state, &fault) == 0)
+            return 0;
+        if (fault.kind != ERROR_CONNECTION)
+            break;
+    }
+    error_move(error, &fault);
+    return -1;
+}

@@ -1,0 +1,345 @@
+/* VMs that are off (or saved): their images are served by qemu-nbd.
+ *
+ * Where the file system can, each image of the chain is cloned first (FICLONE: a few milliseconds,
+ * no data copied) and the clone is read: whatever happens to the VM later is not seen. The whole
+ * chain is cloned, not only its top: a block commit of the VM, once started, writes into backing
+ * images. What cannot be cloned (another file system, a device, a backing image on read-only
+ * storage) is read in place, without a lock (force-share), because a lock would make the VM's start
+ * fail; then instants_check() tells whether it was written meanwhile.
+ *
+ * hold_stopped turns that round: nothing is cloned, QEMU's image lock is taken, the VM cannot be
+ * started as long as the copy runs.
+ */
+#include "hypervisor/directory.h"
+#include "hypervisor/domain-private.h"
+#include "hypervisor/image.h"
+#include "hypervisor/instant-private.h"
+#include "hypervisor/undo-kinds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* ---- Prepare ---- */
+
+/* May the image's file system clone? Only those that never do are told apart, to spare a step. */
+static bool may_clone(const char *path)
+{
+    struct stat status;
+    struct statfs system;
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode) || statfs(path, &system) != 0)
+        return false;
+    return system.f_type != EXT4_SUPER_MAGIC && system.f_type != TMPFS_MAGIC;
+}
+
+static int add_clone_step(struct instant *instant, struct instant_layer *layer, size_t number,
+                          struct error *error)
+{
+    if (instant->owner->hold_stopped || !may_clone(layer->path))
+        return 0;
+    CLEANUP_FREE char *directory = directory_of(layer->path);
+    CLEANUP_FREE char *name = directory_of(instant->directory);
+    const char *unique = instant->directory + strlen(name) + 1; /* "<run>.<n>" */
+    layer->clone = memory_format("%s/.vmshadow-%s.%zu", directory, unique, number);
+    return instant_add_step(instant, "remove-file", undo_path_arguments(layer->clone), error);
+}
+
+/* What the header of one image says must fit what will be opened. */
+static int check_image(const struct instant_layer *layer, int64_t *size, struct error *error)
+{
+    CLEANUP_IMAGE struct image image = {.size = 0};
+    if (!layer->path || !layer->format)
+        return 0; /* refused, or a network source: server_options() decides */
+    if (image_read(layer->path, layer->format, &image, error) != 0)
+        return -1;
+    if (image.other_files)
+        return error_set(error, ERROR_REFUSED,
+                         "image %s keeps its data in another file: it can be read only while the "
+                         "VM runs",
+                         layer->path);
+    if (image.encrypted)
+        return error_set(error, ERROR_REFUSED,
+                         "image %s is encrypted by QEMU: it can be read only while the VM runs",
+                         layer->path);
+    if (size)
+        *size = image.size;
+    return 0;
+}
+
+static struct disk_facts *take_facts(struct disk_facts *all, size_t index)
+{
+    struct disk_facts *one = NEW(struct disk_facts);
+    *one = all[index];
+    all[index] = (struct disk_facts){.protocol = NULL};
+    return one;
+}
+
+static void take_layers(const struct disk *disk, struct instant_disk *into)
+{
+    into->layers = NEW_ARRAY(struct instant_layer, disk->layer_count + 1);
+    into->layer_count = disk->layer_count;
+    for (size_t i = 0; i < disk->layer_count; i++) {
+        into->layers[i].path = memory_copy_string(disk->layers[i].path);
+        into->layers[i].format = memory_copy_string(disk->layers[i].format);
+    }
+    into->size = disk->size;
+}
+
+/* With clones or without: the chain as server_options() takes it. The strings stay the layers'. */
+static int make_options(const struct instant *instant, const struct instant_disk *disk, bool clones,
+                        char **ret_options, struct error *error)
+{
+    struct disk_layer *layers = NEW_ARRAY(struct disk_layer, disk->layer_count + 1);
+    for (size_t i = 0; i < disk->layer_count; i++) {
+        const struct instant_layer *layer = &disk->layers[i];
+        layers[i].path = clones && layer->clone ? layer->clone : layer->path;
+        layers[i].format = layer->format;
+    }
+    int result = server_options(layers, disk->layer_count, disk->facts,
+                                !instant->owner->hold_stopped, ret_options, error);
+    free(layers);
+    return result;
+}
+
+static int prepare_disk(struct instant *instant, struct instant_disk *disk, size_t *clones,
+                        struct error *error)
+{
+    CLEANUP_FREE char *options = NULL;
+    if (disk->facts->sliced)
+        return error_set(error, ERROR_REFUSED,
+                         "a slice of an image can be read only while the VM "
+                         "runs");
+    for (size_t i = 0; i < disk->layer_count; i++)
+        if (check_image(&disk->layers[i], i == 0 ? &disk->size : NULL, error) != 0)
+            return -1;
+    if (make_options(instant, disk, false, &options, error) != 0)
+        return -1;
+    for (size_t i = 0; i < disk->layer_count; i++)
+        if (disk->layers[i].path &&
+            add_clone_step(instant, &disk->layers[i], (*clones)++, error) != 0)
+            return -1;
+    return instant_add_step(instant, "remove-file", undo_path_arguments(disk->socket), error);
+}
+
+static int take_disks(struct instant *instant, const struct domain *domain, struct error *error)
+{
+    struct domain *definition = NULL;
+    struct disk_facts *facts = NULL;
+    if (domain_xml_read(domain->inactive_xml, &definition, &facts, error) != 0)
+        return -1;
+    int result = 0;
+    for (size_t i = 0; i < instant->disk_count && result == 0; i++) {
+        const struct disk *described = domain_find_disk(domain, instant->disks[i].target);
+        const struct disk *defined = domain_find_disk(definition, instant->disks[i].target);
+        if (!defined) {
+            result = error_set(error, ERROR_FAILED, "disk %s is not in the definition",
+                               instant->disks[i].target);
+            break;
+        }
+        take_layers(described, &instant->disks[i]);
+        instant->disks[i].facts = take_facts(facts, (size_t)(defined - definition->disks));
+    }
+    disk_facts_free(facts, definition->disk_count);
+    domain_free(definition);
+    return result;
+}
+
+static int start_helpers(struct instants *instants, struct error *error)
+{
+    int result = 0;
+    (void)pthread_mutex_lock(&instants->lock);
+    if (!instants->launcher)
+        instants->launcher = launcher_new();
+    if (!instants->lifecycle)
+        result = lifecycle_new(hypervisor_uri(instants->hypervisor), &instants->lifecycle, error);
+    (void)pthread_mutex_unlock(&instants->lock);
+    return result;
+}
+
+int instant_stopped_prepare(struct instant *instant, const struct domain *domain,
+                            struct error *error)
+{
+    size_t clones = 0;
+    if (take_disks(instant, domain, error) != 0 || start_helpers(instant->owner, error) != 0 ||
+        directory_make(instant->owner->base, error) != 0 ||
+        instant_add_step(instant, "remove-directory", undo_path_arguments(instant->directory),
+                         error) != 0 ||
+        directory_make_private(instant->directory, "/", error) != 0)
+        return error_prefix(error, "VM %s: ", instant->name);
+    for (size_t i = 0; i < instant->disk_count; i++)
+        if (prepare_disk(instant, &instant->disks[i], &clones, error) != 0)
+            return error_prefix(error, "VM %s, disk %s: ", instant->name, instant->disks[i].target);
+    return 0;
+}
+
+/* ---- Begin ---- */
+
+/* 0 = cloned, 1 = it cannot be cloned, -1. */
+static int clone_image(const char *path, const char *clone, struct error *error)
+{
+    CLEANUP_CLOSE int from = open(path, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return error_errno(error, errno, "image %s", path);
+    CLEANUP_CLOSE int to = open(clone, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (to < 0)
+        return errno == EROFS || errno == EACCES || errno == EPERM
+                   ? 1
+                   : error_errno(error, errno, "clone %s", clone);
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    int number = errno;
+    (void)unlink(clone);
+    switch (number) {
+    case EOPNOTSUPP:
+    case ENOTTY:
+    case ENOSYS:
+    case EXDEV:
+    case EINVAL: /* swap file, or a file system made without reflinks */
+    case ETXTBSY:
+        return 1;
+    default:
+        return error_errno(error, number, "image %s cannot be cloned", path);
+    }
+}
+
+static int each_layer(struct instant *instant,
+                      int (*function)(struct instant_layer *layer, struct error *error),
+                      struct error *error)
+{
+    for (size_t i = 0; i < instant->disk_count; i++)
+        for (size_t k = 0; k < instant->disks[i].layer_count; k++)
+            if (function(&instant->disks[i].layers[k], error) != 0)
+                return error_prefix(error, "disk %s: ", instant->disks[i].target);
+    return 0;
+}
+
+static int look_before(struct instant_layer *layer, struct error *error)
+{
+    return layer->path ? image_state_read(layer->path, &layer->before, error) : 0;
+}
+
+static int clone_layer(struct instant_layer *layer, struct error *error)
+{
+    if (!layer->clone)
+        return 0;
+    int result = clone_image(layer->path, layer->clone, error);
+    if (result == 1)
+        memory_set_string(&layer->clone, NULL); /* in place; its step removes nothing */
+    return result < 0 ? -1 : 0;
+}
+
+static int compare(struct instant_layer *layer, struct error *error)
+{
+    struct image_state now;
+    if (!layer->path)
+        return 0;
+    if (image_state_read(layer->path, &now, error) != 0)
+        return -1;
+    if (image_state_equal(&now, &layer->before))
+        return 0;
+    return error_set(error, ERROR_FAILED, "image %s was written meanwhile", layer->path);
+}
+
+static int compare_in_place(struct instant_layer *layer, struct error *error)
+{
+    return layer->clone ? 0 : compare(layer, error);
+}
+
+static int must_be_off(struct instant *instant, const char *when, struct error *error)
+{
+    enum domain_state state;
+    if (domain_get_state(instant->owner->hypervisor, instant->uuid, &state, error) != 0)
+        return -1;
+    if (state == DOMAIN_OFF || state == DOMAIN_SAVED)
+        return 0;
+    (void)error_set(error, ERROR_FAILED, "it was started %s", when);
+    return error_hint(error, "back it up again, now as a running VM");
+}
+
+static int start_servers(struct instant *instant, struct error *error)
+{
+    for (size_t i = 0; i < instant->disk_count; i++) {
+        struct instant_disk *disk = &instant->disks[i];
+        CLEANUP_FREE char *options = NULL;
+        if (check_image(&disk->layers[0], &disk->size, error) != 0 ||
+            make_options(instant, disk, true, &options, error) != 0 ||
+            server_start(instant->owner->launcher, options, disk->socket, disk->target,
+                         &disk->server, error) != 0)
+            return error_prefix(error, "disk %s: ", disk->target);
+    }
+    return 0;
+}
+
+/* All images are looked at, cloned and looked at again; equal looks mean that the clones of all
+ * disks are of one moment. */
+int instant_stopped_begin(struct instant *instant, struct error *error)
+{
+    lifecycle_reset(instant->owner->lifecycle, instant->uuid);
+    if (each_layer(instant, look_before, error) != 0 ||
+        must_be_off(instant, "since the backup was prepared", error) != 0 ||
+        each_layer(instant, clone_layer, error) != 0 || start_servers(instant, error) != 0 ||
+        each_layer(instant, compare, error) != 0 ||
+        must_be_off(instant, "while its instant was taken", error) != 0) {
+        instant_stopped_end(instant);
+        return error_prefix(error, "VM %s: ", instant->name);
+    }
+    return 0;
+}
+
+/* ---- Check and end ---- */
+
+static bool has_layer(const struct instant *instant, bool (*wanted)(const struct instant_layer *))
+{
+    for (size_t i = 0; i < instant->disk_count; i++)
+        for (size_t k = 0; k < instant->disks[i].layer_count; k++)
+            if (wanted(&instant->disks[i].layers[k]))
+                return true;
+    return false;
+}
+
+static bool is_in_place(const struct instant_layer *layer)
+{
+    return !layer->clone;
+}
+
+static bool is_network(const struct instant_layer *layer)
+{
+    return !layer->path;
+}
+
+static int check_in_place(struct instant *instant, struct error *error)
+{
+    struct lifecycle *lifecycle = instant->owner->lifecycle;
+    if (must_be_off(instant, "during the copy", error) != 0)
+        return -1;
+    if (lifecycle_was_started(lifecycle, instant->uuid))
+        return error_set(error, ERROR_FAILED, "it was started during the copy");
+    if (has_layer(instant, is_network) && lifecycle_is_lost(lifecycle))
+        return error_set(error, ERROR_FAILED,
+                         "libvirt was restarted during the copy: whether the VM was started "
+                         "meanwhile cannot be told");
+    return each_layer(instant, compare_in_place, error);
+}
+
+int instant_stopped_check(struct instant *instant, struct error *error)
+{
+    for (size_t i = 0; i < instant->disk_count; i++)
+        if (server_check(instant->disks[i].server, error) != 0)
+            return error_prefix(error, "VM %s, disk %s: ", instant->name, instant->disks[i].target);
+    if (has_layer(instant, is_in_place) && check_in_place(instant, error) != 0)
+        return error_prefix(error, "VM %s: ", instant->name);
+    return 0;
+}
+
+void instant_stopped_end(struct instant *instant)
+{
+    for (size_t i = 0; i < instant->disk_count; i++) {
+        server_stop(instant->disks[i].server);
+        instant->disks[i].server = NULL;
+    }
+}
