@@ -49,3 +49,11 @@ void point_reached(const char *name)
     tell(number, name);
     (void)kill(getpid(), signal_number);
 }
+
+bool point_holds(const char *name)
+{
+    const char *text = getenv("VMSHADOW_TEST_HOLD");
+    size_t length = strlen(name);
+    return text && strncmp(text, name, length) == 0 && text[length] == ':' &&
+           access(text + length + 1, F_OK) == 0;
+}

@@ -9,7 +9,14 @@
 #ifndef BASE_POINT_H
 #define BASE_POINT_H
 
+#include <stdbool.h>
+
 /* `name` is only told to whoever reads VMSHADOW_TEST_POINT_LOG (a file): which point it was. */
 void point_reached(const char *name);
+
+/* With VMSHADOW_TEST_HOLD=NAME:FILE, is this the place `name` and is FILE there? Then the caller
+ * waits for its end (and for whatever else ends its waiting): for tests in which something happens
+ * to a VM in the middle of a copy. */
+bool point_holds(const char *name);
 
 #endif

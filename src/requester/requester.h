@@ -93,7 +93,8 @@ struct requester_restore_options {
     const char *backup;     /* id, beginning of one, "latest" */
     const char *const *vms; /* names or UUIDs in the backup; count 0 = all */
     size_t count;
-    bool yes; /* may power off and replace a running VM */
+    bool yes;              /* may power off and replace a running VM */
+    const char *directory; /* put all disks here; NULL = where they were */
     unsigned workers;
 };
 /* Plan only, nothing is changed: {"backup","vms":[{"name","uuid","replaces" (state of the VM that
@@ -110,6 +111,10 @@ int requester_restore(const struct requester_host *host, struct repository *repo
 
 /* {"runs":[{"description","undone","left","message"}]} ; -1 when something is left. */
 int requester_recover(const struct requester_host *host, json_t **ret_result, struct error *error);
+
+/* A record as the JSON object of --events and of stored backups (docs/json.md, "events"). */
+json_t *requester_record_json(const struct coordinator_record *record, const char *vm,
+                              const char *disk);
 
 /* The watchdog process: `vmshadow watchdog --connect URI --socket N --journal PATH`. */
 int requester_watchdog(const char *uri, int socket, const char *journal);

@@ -208,6 +208,23 @@ int undo_strike(struct undo *undo, uint64_t id, struct error *error)
     return journal_strike(undo->journal, &step->id, 1, error);
 }
 
+int undo_strike_all(struct undo *undo, struct error *error)
+{
+    size_t count;
+    CLEANUP_FREE struct step **open = steps_open(&undo->steps, &count);
+    CLEANUP_FREE uint64_t *numbers = NEW_ARRAY(uint64_t, count + 1);
+    /* The watchdog decides whether it is in time. Should it die between its answer and the record
+     * in the journal, the old state is still whole: nothing that was set aside is gone yet. */
+    if (link_check(undo->link, error) != 0 ||
+        link_request(undo->link, channel_message("strike-all"), -1, answer_limit, error) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = open[i]->id;
+        (void)steps_close(&undo->steps, open[i]);
+    }
+    return count ? journal_strike(undo->journal, numbers, count, error) : 0;
+}
+
 static bool is_void(void *context)
 {
     struct undo *undo = context;

@@ -92,6 +92,21 @@ static int take_strike(struct watchdog *watchdog, const json_t *message, int *fi
     return 0;
 }
 
+/* All or none: the lock keeps a lane from taking one of them up in between. */
+static int take_strike_all(struct watchdog *watchdog, const json_t *message, int *file,
+                           struct error *error)
+{
+    (void)message;
+    (void)file;
+    (void)error;
+    struct steps *steps = &watchdog->steps;
+    pthread_mutex_lock(&steps->lock);
+    for (size_t i = 0; i < steps->count; i++)
+        steps->items[i]->open = false;
+    pthread_mutex_unlock(&steps->lock);
+    return 0;
+}
+
 static int take_lease(struct watchdog *watchdog, const json_t *message, int *file,
                       struct error *error)
 {
@@ -110,8 +125,12 @@ static const struct {
     const char *type;
     int (*take)(struct watchdog *watchdog, const json_t *message, int *file, struct error *error);
 } requests[] = {
-    {"hello", take_hello},   {"lock", take_lock},   {"step", take_step},
-    {"strike", take_strike}, {"lease", take_lease},
+    {"hello", take_hello},
+    {"lock", take_lock},
+    {"step", take_step},
+    {"strike", take_strike},
+    {"strike-all", take_strike_all},
+    {"lease", take_lease},
 };
 
 void watchdog_take(struct watchdog *watchdog, const json_t *message, int *file)

@@ -1,5 +1,5 @@
 /* Strict reading: the parser is stopped at a DTD, before any entity can be declared. */
-#include "documents/xml.h"
+#include "documents/markup.h"
 
 #include "vss/failure.h"
 
@@ -68,8 +68,8 @@ static xmlDocPtr parse(const char *text, size_t size, const char *what, struct e
     return document;
 }
 
-xmlDocPtr xml_parse(const char *text, size_t size, const char *root, const char *name_space,
-                    const char *what, struct error *error)
+xmlDocPtr markup_parse(const char *text, size_t size, const char *root, const char *name_space,
+                       const char *what, struct error *error)
 {
     xmlDocPtr document = parse(text, size, what, error);
     if (!document)
@@ -84,7 +84,7 @@ xmlDocPtr xml_parse(const char *text, size_t size, const char *root, const char 
     return NULL;
 }
 
-int xml_corrupt(struct error *error, const xmlNode *node, const char *format, ...)
+int markup_corrupt(struct error *error, const xmlNode *node, const char *format, ...)
 {
     char text[512];
     va_list arguments;
@@ -96,9 +96,9 @@ int xml_corrupt(struct error *error, const xmlNode *node, const char *format, ..
     return -1;
 }
 
-int xml_check_version(const xmlNode *root, const char *what, struct error *error)
+int markup_check_version(const xmlNode *root, const char *what, struct error *error)
 {
-    CLEANUP_FREE char *text = xml_text(root, "version");
+    CLEANUP_FREE char *text = markup_text(root, "version");
     if (!text || strcmp(text, "1.0") == 0)
         return 0;
     char *end;
@@ -120,7 +120,7 @@ static bool is_ours(const xmlNode *node)
            xmlStrEqual(node->ns->href, root->ns->href);
 }
 
-xmlNodePtr xml_next(const xmlNode *parent, const xmlNode *previous)
+xmlNodePtr markup_next(const xmlNode *parent, const xmlNode *previous)
 {
     xmlNodePtr node = previous ? previous->next : parent->children;
     while (node && !is_ours(node))
@@ -128,19 +128,19 @@ xmlNodePtr xml_next(const xmlNode *parent, const xmlNode *previous)
     return node;
 }
 
-bool xml_is(const xmlNode *node, const char *name)
+bool markup_is(const xmlNode *node, const char *name)
 {
     return xmlStrEqual(node->name, chars(name));
 }
 
-xmlNodePtr xml_single(const xmlNode *parent, const char *name, struct error *error)
+xmlNodePtr markup_single(const xmlNode *parent, const char *name, struct error *error)
 {
     xmlNodePtr found = NULL;
-    for (xmlNodePtr node = xml_next(parent, NULL); node; node = xml_next(parent, node)) {
-        if (!xml_is(node, name))
+    for (xmlNodePtr node = markup_next(parent, NULL); node; node = markup_next(parent, node)) {
+        if (!markup_is(node, name))
             continue;
         if (found)
-            (void)xml_corrupt(error, node, "is there twice");
+            (void)markup_corrupt(error, node, "is there twice");
         found = node;
     }
     return found;
@@ -153,39 +153,39 @@ static char *take_chars(xmlChar *text)
     return copy;
 }
 
-char *xml_text(const xmlNode *node, const char *attribute)
+char *markup_text(const xmlNode *node, const char *attribute)
 {
     return take_chars(xmlGetNoNsProp(node, chars(attribute)));
 }
 
-char *xml_content(const xmlNode *node)
+char *markup_content(const xmlNode *node)
 {
     return take_chars(xmlNodeGetContent(node));
 }
 
-char *xml_required(const xmlNode *node, const char *attribute, struct error *error)
+char *markup_required(const xmlNode *node, const char *attribute, struct error *error)
 {
-    char *text = xml_text(node, attribute);
+    char *text = markup_text(node, attribute);
     if (text)
         return text;
-    (void)xml_corrupt(error, node, "attribute %s is missing", attribute);
+    (void)markup_corrupt(error, node, "attribute %s is missing", attribute);
     return memory_copy_string("");
 }
 
-bool xml_yes(const xmlNode *node, const char *attribute, bool otherwise, struct error *error)
+bool markup_yes(const xmlNode *node, const char *attribute, bool otherwise, struct error *error)
 {
-    CLEANUP_FREE char *text = xml_text(node, attribute);
+    CLEANUP_FREE char *text = markup_text(node, attribute);
     if (!text)
         return otherwise;
     if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
-        (void)xml_corrupt(error, node, "attribute %s is neither yes nor no", attribute);
+        (void)markup_corrupt(error, node, "attribute %s is neither yes nor no", attribute);
     return strcmp(text, "yes") == 0;
 }
 
-uint64_t xml_number(const xmlNode *node, const char *attribute, uint64_t otherwise, uint64_t limit,
-                    struct error *error)
+uint64_t markup_number(const xmlNode *node, const char *attribute, uint64_t otherwise,
+                       uint64_t limit, struct error *error)
 {
-    CLEANUP_FREE char *text = xml_text(node, attribute);
+    CLEANUP_FREE char *text = markup_text(node, attribute);
     if (!text)
         return otherwise;
     char *end;
@@ -194,35 +194,36 @@ uint64_t xml_number(const xmlNode *node, const char *attribute, uint64_t otherwi
     bool digits = *text >= '0' && *text <= '9';
     if (digits && !*end && errno == 0 && number <= limit)
         return number;
-    (void)xml_corrupt(error, node, "attribute %s is not a number up to %" PRIu64, attribute, limit);
+    (void)markup_corrupt(error, node, "attribute %s is not a number up to %" PRIu64, attribute,
+                         limit);
     return otherwise;
 }
 
-int xml_word(const xmlNode *node, const char *attribute, int otherwise,
-             const struct xml_word *words, struct error *error)
+int markup_word(const xmlNode *node, const char *attribute, int otherwise,
+                const struct markup_word *words, struct error *error)
 {
-    CLEANUP_FREE char *text = xml_text(node, attribute);
+    CLEANUP_FREE char *text = markup_text(node, attribute);
     if (!text)
         return otherwise;
     for (; words->name; words++)
         if (strcmp(words->name, text) == 0)
             return words->value;
-    (void)xml_corrupt(error, node, "attribute %s has a value that is not known", attribute);
+    (void)markup_corrupt(error, node, "attribute %s has a value that is not known", attribute);
     return otherwise;
 }
 
-struct id xml_id(const xmlNode *node, const char *attribute, struct error *error)
+struct id markup_id(const xmlNode *node, const char *attribute, struct error *error)
 {
-    CLEANUP_FREE char *text = xml_text(node, attribute);
+    CLEANUP_FREE char *text = markup_text(node, attribute);
     struct id id = {.text = ""};
     if (!text || (*text && id_parse(text, &id) != 0))
-        (void)xml_corrupt(error, node, "attribute %s is not an id", attribute);
+        (void)markup_corrupt(error, node, "attribute %s is not an id", attribute);
     return id;
 }
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-xmlDocPtr xml_new(const char *root, const char *name_space)
+xmlDocPtr markup_new(const char *root, const char *name_space)
 {
     xmlDocPtr document = xmlNewDoc(chars("1.0"));
     xmlNodePtr node = xmlNewDocNode(document, NULL, chars(root), NULL);
@@ -231,7 +232,7 @@ xmlDocPtr xml_new(const char *root, const char *name_space)
     return document;
 }
 
-xmlNodePtr xml_add(xmlNodePtr parent, const char *name)
+xmlNodePtr markup_add(xmlNodePtr parent, const char *name)
 {
     return xmlNewChild(parent, parent->ns, chars(name), NULL);
 }
@@ -263,18 +264,19 @@ static bool check_text(const char *what, const char *text, struct error *error)
     return false;
 }
 
-void xml_set_text(xmlNodePtr node, const char *attribute, const char *text, struct error *error)
+void markup_set_text(xmlNodePtr node, const char *attribute, const char *text, struct error *error)
 {
     if (text && check_text(attribute, text, error))
         xmlNewProp(node, chars(attribute), chars(text));
 }
 
-void xml_set_yes(xmlNodePtr node, const char *attribute, bool yes)
+void markup_set_yes(xmlNodePtr node, const char *attribute, bool yes)
 {
     xmlNewProp(node, chars(attribute), chars(yes ? "yes" : "no"));
 }
 
-void xml_set_number(xmlNodePtr node, const char *attribute, enum xml_base base, uint64_t number)
+void markup_set_number(xmlNodePtr node, const char *attribute, enum markup_base base,
+                       uint64_t number)
 {
     char text[32];
     int length = base == XML_HEXADECIMAL ? snprintf(text, sizeof text, "0x%" PRIx64, number)
@@ -283,20 +285,21 @@ void xml_set_number(xmlNodePtr node, const char *attribute, enum xml_base base, 
     xmlNewProp(node, chars(attribute), chars(text));
 }
 
-void xml_set_word(xmlNodePtr node, const char *attribute, int value, const struct xml_word *words)
+void markup_set_word(xmlNodePtr node, const char *attribute, int value,
+                     const struct markup_word *words)
 {
     for (; words->name; words++)
         if (words->value == value)
             xmlNewProp(node, chars(attribute), chars(words->name));
 }
 
-void xml_add_content(xmlNodePtr parent, const char *name, const char *text, struct error *error)
+void markup_add_content(xmlNodePtr parent, const char *name, const char *text, struct error *error)
 {
     if (text && check_text(name, text, error))
         xmlNewTextChild(parent, parent->ns, chars(name), chars(text));
 }
 
-char *xml_print(xmlDocPtr document)
+char *markup_print(xmlDocPtr document)
 {
     xmlChar *text = NULL;
     int size = 0;

@@ -1,6 +1,6 @@
 /* What this version does not know of an element: collected when it is read, put back when it is
  * written. Copies of nodes carry their own namespace declarations. */
-#include "documents/xml.h"
+#include "documents/markup.h"
 
 #include "vss/failure.h"
 
@@ -21,7 +21,7 @@ static bool is_listed(const char *const *list, const xmlChar *name)
     return false;
 }
 
-static bool is_merged(const struct xml_known *merged, const xmlChar *name)
+static bool is_merged(const struct markup_known *merged, const xmlChar *name)
 {
     for (; merged && merged->name; merged++)
         if (xmlStrEqual(chars(merged->name), name))
@@ -48,8 +48,8 @@ static void copy_element(xmlNodePtr to, xmlNodePtr element)
         xmlAddChild(to, copy);
 }
 
-static void copy_unknown(xmlNodePtr to, const xmlNode *from, const struct xml_known *known,
-                         const struct xml_known *merged)
+static void copy_unknown(xmlNodePtr to, const xmlNode *from, const struct markup_known *known,
+                         const struct markup_known *merged)
 {
     for (xmlAttrPtr attribute = from->properties; attribute; attribute = attribute->next)
         if (attribute->ns || !is_listed(known->attributes, attribute->name))
@@ -75,20 +75,21 @@ static char *print_node(xmlNodePtr node)
     return text;
 }
 
-char *xml_extra(const xmlNode *node, const struct xml_known *known, const struct xml_known *merged)
+char *markup_extra(const xmlNode *node, const struct markup_known *known,
+                   const struct markup_known *merged)
 {
     const xmlNode *document_root = xmlDocGetRootElement(node->doc);
-    CLEANUP(xml_documentp)
-    xmlDocPtr document = xml_new(wrapper, (const char *)document_root->ns->href);
+    CLEANUP(markup_documentp)
+    xmlDocPtr document = markup_new(wrapper, (const char *)document_root->ns->href);
     xmlNodePtr root = xmlDocGetRootElement(document);
     copy_unknown(root, node, known, merged);
     for (; merged && merged->name; merged++) {
-        const xmlNode *child = xml_next(node, NULL);
-        while (child && !xml_is(child, merged->name))
-            child = xml_next(node, child);
+        const xmlNode *child = markup_next(node, NULL);
+        while (child && !markup_is(child, merged->name))
+            child = markup_next(node, child);
         if (!child)
             continue;
-        xmlNodePtr part = xml_add(root, merged->name);
+        xmlNodePtr part = markup_add(root, merged->name);
         copy_unknown(part, child, merged, NULL);
         if (is_empty(part)) {
             xmlUnlinkNode(part);
@@ -128,14 +129,14 @@ static void put_back(xmlNodePtr node, const xmlNode *extra, unsigned levels)
     }
 }
 
-void xml_set_extra(xmlNodePtr node, const char *extra, struct error *error)
+void markup_set_extra(xmlNodePtr node, const char *extra, struct error *error)
 {
     if (!extra)
         return;
     const char *name_space = (const char *)xmlDocGetRootElement(node->doc)->ns->href;
-    CLEANUP(xml_documentp)
+    CLEANUP(markup_documentp)
     xmlDocPtr document =
-        xml_parse(extra, strlen(extra), wrapper, name_space, "unknown parts", error);
+        markup_parse(extra, strlen(extra), wrapper, name_space, "unknown parts", error);
     if (document)
         put_back(node, xmlDocGetRootElement(document), 1);
 }

@@ -1,0 +1,94 @@
+/* What a repository holds: `list` and `show`. */
+#include "requester/manifest.h"
+#include "requester/requester.h"
+
+#include <string.h>
+
+struct listing {
+    json_t *backups, *damaged;
+};
+
+static json_t *summary_vms(const json_t *manifest, uint64_t *ret_size)
+{
+    json_t *list = json_array(), *vm, *disk;
+    size_t index, inner;
+    json_array_foreach(json_object_get(manifest, "vms"), index, vm)
+    {
+        json_t *object = json_object();
+        json_set_string(object, "name", json_string_or(vm, "name", ""));
+        json_set_string(object, "uuid", json_string_or(vm, "uuid", ""));
+        json_set_string(object, "method", json_string_or(vm, "method", ""));
+        json_append(list, object);
+        json_array_foreach(json_object_get(vm, "disks"), inner, disk)
+        {
+            *ret_size += (uint64_t)json_integer_or(disk, "size", 0);
+        }
+    }
+    return list;
+}
+
+static int add_backup(void *context, const json_t *manifest, struct error *error)
+{
+    (void)error;
+    struct listing *listing = context;
+    json_t *backup = json_object();
+    uint64_t size = 0;
+    json_set_string(backup, "id", json_string_or(manifest, "id", ""));
+    json_set_string(backup, "time", json_string_or(manifest, "time", ""));
+    json_set_string(backup, "host", json_string_or(manifest, "host", ""));
+    json_set(backup, "vms", summary_vms(manifest, &size));
+    json_set_integer(backup, "size", (int64_t)size);
+    json_set_integer(backup, "bytes_stored", json_integer_or(manifest, "bytes_stored", 0));
+    json_append(listing->backups, backup);
+    return 0;
+}
+
+static void add_damaged(void *context, const char *name, const struct error *error)
+{
+    struct listing *listing = context;
+    json_t *object = json_object();
+    json_set_string(object, "file", name);
+    json_set_string(object, "message", error->message);
+    json_append(listing->damaged, object);
+}
+
+int requester_list(struct repository *repository, json_t **ret_result, struct error *error)
+{
+    struct listing listing = {json_array(), json_array()};
+    int result = repository_list(repository, add_backup, add_damaged, &listing, error);
+    size_t damaged = json_array_size(listing.damaged);
+    json_t *object = json_object();
+    json_set(object, "backups", listing.backups);
+    json_set(object, "damaged", listing.damaged);
+    if (result != 0) {
+        json_decref(object);
+        return -1;
+    }
+    *ret_result = object;
+    if (damaged) {
+        (void)error_set(error, ERROR_DAMAGED, "%zu backups cannot be read", damaged);
+        return error_hint(error, "vmshadow verify tells what is touched");
+    }
+    return 0;
+}
+
+int requester_show(struct repository *repository, const char *backup, json_t **ret_result,
+                   struct error *error)
+{
+    CLEANUP_JSON json_t *manifest = repository_load(repository, backup, error);
+    if (!manifest)
+        return -1;
+    struct object_id root;
+    CLEANUP_FREE char *text = NULL;
+    size_t size;
+    if (manifest_get_root(json_object_get(manifest, "documents"), "events.json", "the backup",
+                          &root, error) != 0 ||
+        repository_get_document(repository, &root, &text, &size, error) != 0)
+        return -1;
+    json_t *events = json_parse(text, size, "the record of events", error);
+    if (!events)
+        return -1;
+    json_set(manifest, "events", events);
+    *ret_result = TAKE_PTR(manifest);
+    return 0;
+}

@@ -1,0 +1,170 @@
+/* What would be done and why, without doing it: `writers` and `inspect`. */
+#include "requester/run.h"
+
+#include "writers/vm/plan.h"
+
+#include <string.h>
+
+static json_t *describe_writers(const struct run *run)
+{
+    json_t *list = json_array();
+    struct coordinator_writer writers[8];
+    size_t count = coordinator_writers(run->coordinator, writers, ARRAY_SIZE(writers));
+    for (size_t i = 0; i < count && i < ARRAY_SIZE(writers); i++) {
+        json_t *writer = json_object();
+        json_set_string(writer, "name", writers[i].name);
+        json_set_string(writer, "id", writers[i].class_id.text);
+        json_set_string(writer, "instance_id", writers[i].instance_id.text);
+        json_set_string(writer, "state", vss_writer_state_name(writers[i].state));
+        json_set_integer(writer, "state_number", writers[i].state);
+        json_set_string(writer, "last_error",
+                        writers[i].message[0] ? writers[i].message : "No error");
+        json_append(list, writer);
+    }
+    return list;
+}
+
+static json_t *describe_providers(const struct run *run)
+{
+    static const char *const types[] = {"", "system", "software", "hardware"};
+    struct provider_description provider = qemu_provider_description(run->provider);
+    json_t *object = json_object();
+    json_set_string(object, "name", provider.name);
+    json_set_string(object, "id", provider.id.text);
+    json_set_string(object, "type", types[provider.type]);
+    json_set_string(object, "version", provider.version);
+    json_t *list = json_array();
+    json_append(list, object);
+    return list;
+}
+
+int requester_writers(const struct requester_host *host, json_t **ret_result, struct error *error)
+{
+    CLEANUP(run_closep) struct run run = RUN_INIT;
+    struct vm_writer_settings settings = {.barrier = true};
+    run.host = host;
+    run.events = json_array();
+    if (hypervisor_open(host->uri, &run.hypervisor, error) != 0)
+        return -1;
+    settings.hypervisor = run.hypervisor;
+    if (run_start_session(&run, &settings, NULL, error) != 0 ||
+        session_initialize_for_backup(run.session, error) != VSS_S_OK ||
+        run_gather(&run, error) != 0)
+        return -1;
+    json_t *result = json_object();
+    json_set(result, "writers", describe_writers(&run));
+    json_set(result, "providers", describe_providers(&run));
+    *ret_result = result;
+    return 0;
+}
+
+static json_t *describe_conditions(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < PLAN_CONDITIONS; i++) {
+        json_t *condition = json_object();
+        json_set_integer(condition, "number", i + 1);
+        json_set_string(condition, "text", plan_condition_text(i + 1));
+        json_set_boolean(condition, "holds", plan->conditions[i].holds);
+        json_set_string(condition, "fact", plan->conditions[i].fact);
+        json_append(list, condition);
+    }
+    return list;
+}
+
+static json_t *describe_disks(const struct domain *domain)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < domain->disk_count; i++) {
+        const struct disk *disk = &domain->disks[i];
+        json_t *object = json_object();
+        json_set_string(object, "target", disk->target);
+        json_set_string(object, "device", disk->device);
+        json_set_string(object, "source", disk->source);
+        json_set_string(object, "format", disk->format);
+        json_set_integer(object, "size", disk->size);
+        json_set_boolean(object, "included", disk->included);
+        json_set_string(object, "reason", disk->reason);
+        json_append(list, object);
+    }
+    for (size_t i = 0; i < domain->host_device_count; i++) {
+        json_t *object = json_object();
+        json_set_string(object, "target", domain->host_devices[i]);
+        json_set_string(object, "device", "hostdev");
+        json_set_string(object, "source", domain->host_devices[i]);
+        json_set_string(object, "format", NULL);
+        json_set_integer(object, "size", 0);
+        json_set_boolean(object, "included", false);
+        json_set_string(object, "reason",
+                        "host device passed through: back it up inside the guest");
+        json_append(list, object);
+    }
+    return list;
+}
+
+static void add_file(json_t *list, const char *role, const char *path)
+{
+    if (!path)
+        return;
+    json_t *file = json_object();
+    json_set_string(file, "role", role);
+    json_set_string(file, "path", path);
+    json_append(list, file);
+}
+
+static json_t *describe_files(const struct domain *domain)
+{
+    json_t *list = json_array();
+    add_file(list, "configuration", domain->configuration_file);
+    add_file(list, "nvram", domain->nvram);
+    add_file(list, "tpm", domain->tpm_state_directory);
+    add_file(list, "kernel", domain->kernel);
+    add_file(list, "initrd", domain->initrd);
+    add_file(list, "device-tree", domain->device_tree);
+    add_file(list, "saved-state", domain->managed_save);
+    for (size_t i = 0; i < domain->disk_count; i++)
+        for (size_t layer = 0; domain->disks[i].included && layer < domain->disks[i].layer_count;
+             layer++)
+            add_file(list, layer ? "backing" : "disk", domain->disks[i].layers[layer].path);
+    return list;
+}
+
+static json_t *describe_plan(const struct plan *plan)
+{
+    json_t *vm = json_object();
+    json_set_string(vm, "name", plan->domain->name);
+    json_set_string(vm, "uuid", plan->domain->uuid);
+    json_set_string(vm, "state", domain_state_name(plan->domain->state));
+    json_set_string(vm, "method", plan_method_name(plan->method));
+    json_set_string(vm, "caption", plan->caption);
+    json_set_string(vm, "refused", plan->refused);
+    json_set(vm, "conditions", describe_conditions(plan));
+    json_set(vm, "disks", describe_disks(plan->domain));
+    json_set(vm, "files", describe_files(plan->domain));
+    return vm;
+}
+
+int requester_inspect(const struct requester_host *host,
+                      const struct requester_selection *selection, json_t **ret_result,
+                      struct error *error)
+{
+    CLEANUP(run_closep) struct run run = RUN_INIT;
+    run.host = host;
+    run.events = json_array();
+    if (hypervisor_open(host->uri, &run.hypervisor, error) != 0)
+        return -1;
+    struct vm_writer_settings settings = run_writer_settings(&run, selection);
+    if (run_start_session(&run, &settings, NULL, error) != 0 ||
+        session_initialize_for_backup(run.session, error) != VSS_S_OK ||
+        run_gather(&run, error) != 0)
+        return -1;
+    const struct plan *const *plans;
+    size_t count = vm_writer_plans(run.writer, &plans);
+    json_t *vms = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_append(vms, describe_plan(plans[i]));
+    json_t *result = json_object();
+    json_set(result, "vms", vms);
+    *ret_result = result;
+    return 0;
+}

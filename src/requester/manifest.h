@@ -1,0 +1,46 @@
+/* The manifest: what a stored backup says about itself (docs/format/backup.md, docs/json.md).
+ *
+ * The repository reads names, disks' roots and documents; the rest is the requester's:
+ *   vms[].method, state, frozen_ms, paused_ms, autostart, persistent
+ *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
+ *   vms[].left_out[].{target,reason}, vms[].interfaces[].{mac,type,source}
+ *   vms[].files[].{role,path,size,parts[],owner}: parts name documents of the VM, in order
+ *   vms[].documents{"domain.xml":root, "file-N-PART":root}
+ *   documents{"writer-metadata.xml","backup-components.xml","events.json"}
+ */
+#ifndef REQUESTER_MANIFEST_H
+#define REQUESTER_MANIFEST_H
+
+#include "hypervisor/domain.h"
+#include "repository/repository.h"
+#include "writers/vm/plan.h"
+#include "writers/vm/vm-writer.h"
+
+/* Roots as text. */
+void manifest_set_root(json_t *object, const char *name, const struct object_id *root);
+int manifest_get_root(const json_t *object, const char *name, const char *what,
+                      struct object_id *ret_root, struct error *error);
+
+/* A VM of the backup without its data: name, method, left-out disks, ... New reference. */
+json_t *manifest_vm(const struct plan *plan);
+/* Owner and mode of a file as an object, null when it is not there. New reference. */
+json_t *manifest_owner(const char *path);
+/* Give a restored file the owner and mode in the object (which may be null). */
+int manifest_apply_owner(const json_t *owner, const char *path, struct error *error);
+
+/* Store definition, captured and other small files of a VM; *stored is increased. */
+int manifest_store_files(struct repository_writer *repository, const struct domain *domain,
+                         const struct vm_capture *captures, size_t capture_count, json_t *vm,
+                         uint64_t *stored, struct error *error);
+/* Put text as document `name` of `object`'s "documents". */
+int manifest_store_document(struct repository_writer *repository, json_t *object, const char *name,
+                            const void *data, size_t size, uint64_t *stored, struct error *error);
+/* Hand out the content of a stored file part by part; ERROR_DAMAGED when it is not whole. */
+int manifest_write_parts(struct repository *repository, const json_t *vm, const json_t *file,
+                         int (*part)(void *context, const void *data, size_t size, uint64_t offset,
+                                     struct error *error),
+                         void *context, struct error *error);
+/* The VM in a manifest by name or UUID; NULL when there is none. Borrowed. */
+json_t *manifest_find_vm(const json_t *manifest, const char *name);
+
+#endif

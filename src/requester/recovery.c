@@ -1,0 +1,42 @@
+/* `recover` and the watchdog process: the undo of runs that cannot do it themselves. */
+#include "requester/run.h"
+
+#include <stdlib.h>
+
+struct recovery {
+    json_t *runs;
+};
+
+static void add_run(void *context, const struct undo_report *report)
+{
+    struct recovery *recovery = context;
+    json_t *run = json_object();
+    json_set_string(run, "description", report->description);
+    json_set_integer(run, "undone", report->undone);
+    json_set_integer(run, "left", report->left);
+    json_set_string(run, "message", report->error.message);
+    json_append(recovery->runs, run);
+}
+
+int requester_recover(const struct requester_host *host, json_t **ret_result, struct error *error)
+{
+    struct recovery recovery = {json_array()};
+    struct undo_pool *pool = undo_pool_new(host->uri);
+    struct undo_table table = run_undo_table(pool);
+    int count = undo_recover(run_state_directory(host), &table, add_run, &recovery, error);
+    undo_pool_free(pool);
+    json_t *result = json_object();
+    json_set(result, "runs", recovery.runs);
+    *ret_result = result;
+    return count < 0 ? -1 : 0;
+}
+
+int requester_watchdog(const char *uri, int socket, const char *journal)
+{
+    (void)unsetenv("VMSHADOW_TEST_POINT"); /* meant for the requester */
+    struct undo_pool *pool = undo_pool_new(uri);
+    struct undo_table table = run_undo_table(pool);
+    int code = undo_watchdog(socket, journal, &table);
+    undo_pool_free(pool);
+    return code;
+}

@@ -1,0 +1,48 @@
+/* The plan of a restore: what would be done, found out without changing anything (X4). */
+#ifndef REQUESTER_RESTORE_PLAN_H
+#define REQUESTER_RESTORE_PLAN_H
+
+#include "requester/manifest.h"
+#include "requester/run.h"
+
+struct planned_disk {
+    char *target, *path, *format;
+    uint64_t size;
+    struct object_id root;
+    const json_t *entry; /* in the manifest */
+};
+
+struct planned_file {
+    char *role, *path;
+    bool keep; /* it is there and stays: shared with another VM, or equal */
+    const json_t *entry;
+};
+
+struct planned_vm {
+    char *name, *uuid, *xml;
+    const json_t *entry;  /* in the manifest */
+    bool exists, running; /* the VM that is there now */
+    enum domain_state state;
+    struct planned_disk *disks;
+    size_t disk_count;
+    struct planned_file *files;
+    size_t file_count;
+    json_t *networks, *notices; /* arrays */
+};
+
+struct restore_plan {
+    json_t *manifest;
+    struct planned_vm *vms;
+    size_t count;
+};
+
+void restore_plan_clear(struct restore_plan *plan);
+/* Everything that can be known beforehand is refused here (ERROR_REFUSED): a name that belongs to
+ * another VM, a path that another VM uses, no directory, no room, disks that are no files. */
+int restore_plan_make(struct restore_plan *plan, struct hypervisor *hypervisor,
+                      struct repository *repository, const struct requester_host *host,
+                      const struct requester_restore_options *options, struct error *error);
+/* As docs/json.md, "restore". New reference. */
+json_t *restore_plan_json(const struct restore_plan *plan);
+
+#endif

@@ -1,0 +1,208 @@
+/* The life of a run; see run.h. Every member is released in the reverse order of its making. */
+#include "requester/run.h"
+
+#include "base/log.h"
+#include "writers/vm/restore-undo.h"
+
+#include <stdlib.h>
+
+const char *run_state_directory(const struct requester_host *host)
+{
+    const char *directory = host->state_directory;
+    if (!directory)
+        directory = getenv("VMSHADOW_STATE_DIR");
+    return directory && *directory ? directory : "/var/lib/vmshadow";
+}
+
+const char *run_default_location(const struct requester_host *host)
+{
+    return host->default_location ? host->default_location : "/var/lib/libvirt/images";
+}
+
+struct undo_table run_undo_table(struct undo_pool *pool)
+{
+    static struct undo_kind kinds[16];
+    unsigned count = 0;
+    kinds[count++] = undo_remove_file;
+    kinds[count++] = undo_remove_directory;
+    kinds[count++] = undo_end_process;
+    kinds[count++] = hypervisor_thaw_guest;
+    kinds[count++] = hypervisor_end_backup_job;
+    kinds[count++] = hypervisor_watch_scratch;
+    kinds[count++] = hypervisor_restore_domain;
+    kinds[count++] = vm_restore_put_back_file;
+    kinds[count++] = vm_restore_put_back_link;
+    kinds[count] = (struct undo_kind){.name = NULL};
+    return (struct undo_table){.kinds = kinds, .context = pool};
+}
+
+void run_notice(const struct requester_host *host, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    CLEANUP_FREE char *text = memory_vformat(format, arguments);
+    va_end(arguments);
+    if (host->observer.notice)
+        host->observer.notice(host->observer.context, text);
+}
+
+static void tell_recovered(void *context, const struct undo_report *report)
+{
+    struct run *run = context;
+    run_notice(run->host, "put right what an earlier run (%s) left behind: %u steps undone%s%s",
+               report->description, report->undone, report->left ? ", some are left: " : "",
+               report->left ? report->error.message : "");
+}
+
+int run_open(struct run *run, const struct requester_host *host, struct error *error)
+{
+    run->host = host;
+    run->events = json_array();
+    if (hypervisor_open(host->uri, &run->hypervisor, error) != 0)
+        return -1;
+    run->pool = undo_pool_new(hypervisor_uri(run->hypervisor));
+    run->table = run_undo_table(run->pool);
+    if (undo_recover(run_state_directory(host), &run->table, tell_recovered, run, error) < 0) {
+        (void)error_prefix(error, "an earlier run could not be put right: ");
+        return error_hint(error, "see to what the message says, then: vmshadow recover");
+    }
+    return 0;
+}
+
+int run_begin(struct run *run, const char *description, struct error *error)
+{
+    char program[] = "/proc/self/exe";
+    CLEANUP_FREE char *uri = memory_copy_string(hypervisor_uri(run->hypervisor));
+    char name[] = "vmshadow", verb[] = "watchdog", connect[] = "--connect";
+    char *arguments[] = {name, verb, connect, uri, NULL};
+    struct undo_settings settings = {
+        .state_directory = run_state_directory(run->host),
+        .description = description,
+        .program = program,
+        .arguments = arguments,
+    };
+    return undo_begin(&settings, &run->table, &run->undo, error);
+}
+
+static void keep_record(struct run *run, const struct coordinator_record *record, const char *vm,
+                        const char *disk)
+{
+    pthread_mutex_lock(&run->lock);
+    json_append(run->events, requester_record_json(record, vm, disk));
+    if (run->host->observer.record)
+        run->host->observer.record(run->host->observer.context, record, vm, disk);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void observe(void *context, const struct coordinator_record *record)
+{
+    keep_record(context, record, NULL, NULL);
+}
+
+void run_record_copy(struct run *run, const char *vm, const char *disk, int64_t start, int64_t end,
+                     const char *message)
+{
+    struct coordinator_record record = {
+        .kind = "copy",
+        .name = "Copy",
+        .party = "vmshadow",
+        .start = start,
+        .end = end,
+        .code = *message ? VSS_E_UNEXPECTED : VSS_S_OK,
+        .message = message,
+    };
+    if (run->session)
+        record.snapshot_set = session_components(run->session)->snapshot_set;
+    keep_record(run, &record, vm, disk);
+}
+
+int run_start_session(struct run *run, const struct vm_writer_settings *writer,
+                      const struct instants_settings *instants, struct error *error)
+{
+    if (instants)
+        run->instants = instants_new(instants);
+    struct vm_writer_settings settings = *writer;
+    settings.instants = run->instants;
+    if (vm_writer_new(&settings, &run->writer, error) != 0)
+        return -1;
+    run->provider = qemu_provider_new(run->hypervisor, run->instants);
+    CLEANUP_FREE char *lock = memory_format("%s/snapshot-set.lock", run_state_directory(run->host));
+    run->coordinator = coordinator_new(run->undo ? lock : NULL, observe, run);
+    struct writer_description description = vm_writer_description(run->writer);
+    run->writer_instance = coordinator_subscribe(run->coordinator, &description);
+    struct provider_description provider = qemu_provider_description(run->provider);
+    if (coordinator_register_provider(run->coordinator, &provider, error) != VSS_S_OK)
+        return -1;
+    run->session = session_new(run->coordinator);
+    return 0;
+}
+
+struct vm_writer_settings run_writer_settings(struct run *run,
+                                              const struct requester_selection *selection)
+{
+    free(run->locations);
+    run->locations = NEW_ARRAY(struct vm_writer_location, selection->location_count);
+    for (size_t i = 0; i < selection->location_count; i++)
+        run->locations[i] = (struct vm_writer_location){selection->locations[i].vm,
+                                                        selection->locations[i].directory};
+    return (struct vm_writer_settings){
+        .hypervisor = run->hypervisor,
+        .undo = run->undo,
+        .vms = selection->vms,
+        .vm_count = selection->all ? 0 : selection->count,
+        .locations = run->locations,
+        .location_count = selection->location_count,
+        .default_location = run_default_location(run->host),
+        .barrier = true,
+    };
+}
+
+int run_gather(struct run *run, struct error *error)
+{
+    if (session_gather_writer_metadata(run->session, error) != VSS_S_OK)
+        return -1;
+    if (session_writer_metadata_count(run->session) > 0)
+        return 0;
+    struct coordinator_writer writer;
+    if (coordinator_writers(run->coordinator, &writer, 1) > 0 && writer.message[0])
+        return error_set(error, ERROR_FAILED, "the VM writer cannot list the VMs: %s",
+                         writer.message);
+    return error_set(error, ERROR_FAILED, "the VM writer cannot list the VMs");
+}
+
+void run_close(struct run *run)
+{
+    session_release(run->session);
+    if (run->coordinator && coordinator_free(run->coordinator) != 0)
+        log_warning("a writer did not end; the watchdog puts right what it left");
+    else {
+        vm_writer_free(run->writer);
+        qemu_provider_free(run->provider);
+        instants_free(run->instants);
+    }
+    undo_end(run->undo);
+    undo_pool_free(run->pool);
+    hypervisor_close(run->hypervisor);
+    json_decref(run->events);
+    free(run->locations);
+}
+
+int run_check(void *context, struct error *error)
+{
+    struct run *run = context;
+    if (run->host->interrupted && *run->host->interrupted)
+        return error_set(error, ERROR_INTERRUPTED, "interrupted");
+    return run->undo ? undo_check(run->undo, error) : 0;
+}
+
+int run_check_writers(struct run *run, struct error *error)
+{
+    struct error status = ERROR_INIT;
+    if (session_gather_writer_status(run->session, &status) != VSS_S_OK ||
+        session_check_writers(run->session, &status) != 0) {
+        error_clear(error); /* the writer's own words say more than the failed call */
+        error_move(error, &status);
+        return -1;
+    }
+    return error_is_set(error) ? -1 : 0;
+}

@@ -1,0 +1,17 @@
+/* How the changes that a restore makes to files are undone, by whoever is left to do it.
+ *
+ *   "put-back-file" {original, aside}: when `aside` exists it gets its old name back, over whatever
+ *                   stands there now
+ *   "put-back-link" {path, target or null}: the symbolic link in the default location as it was
+ *                   (null = there was none)
+ */
+#ifndef WRITERS_VM_RESTORE_UNDO_H
+#define WRITERS_VM_RESTORE_UNDO_H
+
+#include "undo/undo.h"
+
+extern const struct undo_kind vm_restore_put_back_file, vm_restore_put_back_link;
+json_t *vm_restore_file_arguments(const char *original, const char *aside);
+json_t *vm_restore_link_arguments(const char *path, const char *target);
+
+#endif

@@ -1,0 +1,305 @@
+/* PreRestore and PostRestore (rows R2 to R6, X4).
+ *
+ *   PreRestore: definition known to the undo ─► power off ─► files that will be replaced get a name
+ *   aside ─► undefine.   PostRestore: every component's status must be ALL ─► disk locations in the
+ *   definition ─► define ─► autostart ─► symbolic link ─► looked at again.
+ *
+ * Nothing of the old VM is deleted here: vm_writer_drop_aside() does it after the run is past its
+ * point of no return. A disk that the VM has got since the backup has no successor in it: it stays
+ * where it is.
+ */
+#include "writers/vm/vm-writer-private.h"
+
+#include "base/point.h"
+#include "base/publish.h"
+#include "hypervisor/domain-edit.h"
+#include "hypervisor/undo-kinds.h"
+#include "writers/vm/restore-undo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- What is to be restored ---- */
+
+void restored_vm_clear(struct restored_vm *vm)
+{
+    for (size_t i = 0; i < vm->file_count; i++) {
+        free(vm->files[i].role);
+        free(vm->files[i].target);
+        free(vm->files[i].original);
+        free(vm->files[i].path);
+        free(vm->files[i].format);
+    }
+    for (size_t i = 0; i < vm->aside_count; i++)
+        free(vm->asides[i]);
+    free(vm->files);
+    free(vm->asides);
+    free(vm->uuid);
+    free(vm->name);
+    free(vm->xml);
+}
+
+int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *restore,
+                          struct error *error)
+{
+    CLEANUP_FREE char *uuid = NULL;
+    CLEANUP_FREE char *name = NULL;
+    if (domain_edit_identity(restore->xml, &uuid, &name, error) != 0)
+        return error_prefix(error, "VM %s: ", restore->name);
+    if (strcmp(uuid, restore->uuid) != 0)
+        return error_set(error, ERROR_DAMAGED,
+                         "VM %s: its definition in the backup has another "
+                         "UUID",
+                         restore->name);
+    struct restored_vm vm = {
+        .uuid = memory_copy_string(restore->uuid),
+        .name = TAKE_PTR(name),
+        .xml = memory_copy_string(restore->xml),
+        .autostart = restore->autostart,
+        .files = NEW_ARRAY(struct restored_file, restore->file_count),
+        .file_count = restore->file_count,
+    };
+    for (size_t i = 0; i < restore->file_count; i++)
+        vm.files[i] = (struct restored_file){
+            .role = memory_copy_string(restore->files[i].role),
+            .target = memory_copy_string(restore->files[i].target),
+            .original = memory_copy_string(restore->files[i].original),
+            .path = memory_copy_string(restore->files[i].path),
+            .format = memory_copy_string(restore->files[i].format),
+        };
+    ARRAY_APPEND(writer->restores, writer->restore_count, vm);
+    return 0;
+}
+
+static bool is_disk(const struct restored_file *file)
+{
+    return strcmp(file->role, "disk") == 0;
+}
+
+/* ---- PreRestore ---- */
+
+static int set_aside(struct vm_writer *writer, struct restored_vm *vm, const char *path,
+                     struct error *error)
+{
+    struct stat facts;
+    if (lstat(path, &facts) != 0)
+        return errno == ENOENT ? 0 : error_errno(error, errno, "cannot examine %s", path);
+    if (!S_ISREG(facts.st_mode) && !S_ISLNK(facts.st_mode))
+        return error_set(error, ERROR_FAILED, "%s is no regular file and cannot be set aside",
+                         path);
+    CLEANUP_FREE char *aside = memory_format("%s.vmshadow-aside-%.8s", path, id_new().text);
+    uint64_t step;
+    if (undo_add(writer->settings.undo, vm->uuid, vm_restore_put_back_file.name,
+                 vm_restore_file_arguments(path, aside), &step, error) != 0 ||
+        publish_rename(io_real(), AT_FDCWD, path, aside, PUBLISH_NEW_ONLY, error) != 0)
+        return error_prefix(error, "setting %s aside: ", path);
+    ARRAY_APPEND(vm->asides, vm->aside_count, TAKE_PTR(aside));
+    point_reached("file set aside");
+    return 0;
+}
+
+/* The old VM's file for a disk that comes back at another place. */
+static const char *old_place(const struct domain *old, const struct restored_file *file)
+{
+    const struct disk *disk = old && is_disk(file) ? domain_find_disk(old, file->target) : NULL;
+    if (!disk || !disk->included || strcmp(disk->source_type, "file") != 0 || !disk->layer_count)
+        return NULL;
+    const char *path = disk->layers[0].path;
+    return path && strcmp(path, file->path) != 0 ? path : NULL;
+}
+
+static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm,
+                           const struct domain *old, struct error *error)
+{
+    for (size_t i = 0; i < vm->file_count; i++) {
+        const char *other = old_place(old, &vm->files[i]);
+        if (set_aside(writer, vm, vm->files[i].path, error) != 0 ||
+            (other && set_aside(writer, vm, other, error) != 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int remove_old(struct vm_writer *writer, struct restored_vm *vm, struct error *error)
+{
+    struct hypervisor *hypervisor = writer->settings.hypervisor;
+    CLEANUP(domain_freep) struct domain *old = NULL;
+    struct error lookup = ERROR_INIT;
+    if (domain_lookup(hypervisor, vm->uuid, &old, &lookup) != 0 && lookup.kind != ERROR_NOT_FOUND) {
+        error_move(error, &lookup);
+        return -1;
+    }
+    bool running = old && (old->state == DOMAIN_RUNNING || old->state == DOMAIN_PAUSED);
+    uint64_t step;
+    if (undo_add(writer->settings.undo, vm->uuid, hypervisor_restore_domain.name,
+                 hypervisor_domain_arguments(vm->uuid, old ? old->name : vm->name,
+                                             old ? old->inactive_xml : NULL, old && old->autostart,
+                                             running),
+                 &step, error) != 0)
+        return -1;
+    if (old && domain_destroy(hypervisor, vm->uuid, error) != 0)
+        return -1;
+    point_reached("old VM off");
+    if (set_files_aside(writer, vm, old, error) != 0)
+        return -1;
+    int result = old ? domain_undefine(hypervisor, vm->uuid, error) : 0;
+    point_reached("old VM undefined");
+    return result;
+}
+
+static struct restored_vm *find_restore(struct vm_writer *writer, const char *uuid)
+{
+    for (size_t i = 0; i < writer->restore_count; i++)
+        if (strcmp(writer->restores[i].uuid, uuid) == 0)
+            return &writer->restores[i];
+    return NULL;
+}
+
+vss_code vm_writer_pre_restore(void *object, const struct writer_event *event, struct error *error)
+{
+    struct vm_writer *writer = object;
+    for (size_t i = 0; i < event->components->count; i++) {
+        const struct component *component = &event->components->components[i];
+        if (!component->selected_for_restore)
+            continue;
+        struct restored_vm *vm = find_restore(writer, component->name);
+        if (!vm) {
+            (void)error_set(error, ERROR_FAILED, "VM %s was not given to the writer",
+                            component->name);
+            return VSS_E_WRITERERROR_NONRETRYABLE;
+        }
+        if (remove_old(writer, vm, error) != 0) {
+            (void)error_prefix(error, "VM %s: ", vm->name);
+            return VSS_E_WRITERERROR_NONRETRYABLE;
+        }
+    }
+    return VSS_S_OK;
+}
+
+/* ---- PostRestore ---- */
+
+/* R4: every component is asked for before the first VM is registered. */
+static vss_code check_status(struct vm_writer *writer, const struct writer_event *event,
+                             struct error *error)
+{
+    for (size_t i = 0; i < event->components->count; i++) {
+        struct component *component = &event->components->components[i];
+        if (!component->selected_for_restore || component->file_restore_status == VSS_RS_ALL)
+            continue;
+        const struct restored_vm *vm = find_restore(writer, component->name);
+        const char *text = "not all of its files were restored";
+        (void)component_set_failure_message(event->components, component, VSS_EVENT_POST_RESTORE,
+                                            text);
+        (void)error_set(error, ERROR_FAILED, "VM %s: %s: no VM of the set is registered",
+                        vm ? vm->name : component->name, text);
+        return VSS_E_WRITERERROR_NONRETRYABLE;
+    }
+    return VSS_S_OK;
+}
+
+static int register_vm(struct vm_writer *writer, const struct restored_vm *vm, struct error *error)
+{
+    CLEANUP_FREE struct domain_edit_disk *disks =
+        NEW_ARRAY(struct domain_edit_disk, vm->file_count);
+    size_t count = 0;
+    for (size_t i = 0; i < vm->file_count; i++)
+        if (is_disk(&vm->files[i]))
+            disks[count++] = (struct domain_edit_disk){vm->files[i].target, vm->files[i].path,
+                                                       vm->files[i].format};
+    CLEANUP_FREE char *xml = NULL;
+    unsigned changes;
+    struct hypervisor *hypervisor = writer->settings.hypervisor;
+    if (domain_edit_disks(vm->xml, disks, count, &xml, &changes, error) != 0 ||
+        domain_define(hypervisor, xml, error) != 0)
+        return -1;
+    point_reached("new VM defined");
+    return domain_set_autostart(hypervisor, vm->uuid, vm->autostart, error);
+}
+
+/* R5: a VM that lies elsewhere is found from the default location by a link with its name. */
+static int make_link(struct vm_writer *writer, const struct restored_vm *vm, struct error *error)
+{
+    const struct restored_file *first = NULL;
+    for (size_t i = 0; i < vm->file_count && !first; i++)
+        if (is_disk(&vm->files[i]))
+            first = &vm->files[i];
+    if (!first)
+        return 0;
+    CLEANUP_FREE char *copy = memory_copy_string(first->path);
+    const char *directory = dirname(copy);
+    const char *place = writer->settings.default_location;
+    if (strcmp(directory, place) == 0)
+        return 0;
+    CLEANUP_FREE char *link = memory_format("%s/%s", place, vm->name);
+    char old[4096];
+    ssize_t size = readlink(link, old, sizeof old - 1);
+    old[size > 0 ? size : 0] = '\0';
+    if (size > 0 && strcmp(old, directory) == 0)
+        return 0;
+    uint64_t step;
+    if (undo_add(writer->settings.undo, vm->uuid, vm_restore_put_back_link.name,
+                 vm_restore_link_arguments(link, size > 0 ? old : NULL), &step, error) != 0 ||
+        publish_directory(io_real(), AT_FDCWD, place, error) != 0 ||
+        (size > 0 && publish_remove(io_real(), AT_FDCWD, link, error) != 0))
+        return -1;
+    if (symlink(directory, link) != 0)
+        return error_errno(error, errno, "cannot make the symbolic link %s", link);
+    return 0;
+}
+
+/* Is what was registered what was restored? */
+static int check_registered(struct vm_writer *writer, const struct restored_vm *vm,
+                            struct error *error)
+{
+    CLEANUP(domain_freep) struct domain *domain = NULL;
+    if (domain_lookup(writer->settings.hypervisor, vm->uuid, &domain, error) != 0)
+        return -1;
+    for (size_t i = 0; i < vm->file_count; i++) {
+        const struct restored_file *file = &vm->files[i];
+        const struct disk *disk = is_disk(file) ? domain_find_disk(domain, file->target) : NULL;
+        if (is_disk(file) && (!disk || !disk->layer_count || !disk->layers[0].path ||
+                              strcmp(disk->layers[0].path, file->path) != 0))
+            return error_set(error, ERROR_FAILED, "libvirt registered disk %s at another place",
+                             file->target);
+        if (access(file->path, F_OK) != 0)
+            return error_errno(error, errno, "%s is not there after the restore", file->path);
+    }
+    return 0;
+}
+
+vss_code vm_writer_post_restore(void *object, const struct writer_event *event, struct error *error)
+{
+    struct vm_writer *writer = object;
+    vss_code code = check_status(writer, event, error);
+    for (size_t i = 0; code == VSS_S_OK && i < event->components->count; i++) {
+        const struct component *component = &event->components->components[i];
+        const struct restored_vm *vm =
+            component->selected_for_restore ? find_restore(writer, component->name) : NULL;
+        if (vm && (register_vm(writer, vm, error) != 0 || make_link(writer, vm, error) != 0 ||
+                   check_registered(writer, vm, error) != 0)) {
+            (void)error_prefix(error, "VM %s: ", vm->name);
+            code = VSS_E_WRITERERROR_NONRETRYABLE;
+        }
+    }
+    return code;
+}
+
+int vm_writer_drop_aside(struct vm_writer *writer, struct error *error)
+{
+    int result = 0;
+    for (size_t i = 0; i < writer->restore_count; i++) {
+        const struct restored_vm *vm = &writer->restores[i];
+        for (size_t a = 0; a < vm->aside_count; a++) {
+            /* As a step: when the process dies here, recover removes the rest. */
+            uint64_t step;
+            if (undo_add(writer->settings.undo, vm->uuid, undo_remove_file.name,
+                         undo_path_arguments(vm->asides[a]), &step, error) != 0 ||
+                undo_run(writer->settings.undo, step, error) != 0)
+                result = -1;
+        }
+    }
+    return result;
+}

@@ -1,0 +1,334 @@
+/* PrepareForSnapshot of child VM snapshots: one instant for all of them.
+ *
+ *   plans once more ─► undo steps known ─► freeze all ═ barrier ═► begin all instants, copy small
+ *   files ─► thaw all ─► every guest says thawed ─► steps struck out
+ *
+ * All guests are frozen before the first instant begins and none is thawed before the last one has
+ * begun: so a transaction over two guests is either before or after the instant in both. Between
+ * the first freeze and the last thaw nothing is logged, written to a disk or sent over a network.
+ * Two limits (row X2), also known to the watchdog: until the last guest is frozen, and from then to
+ * the first thaw. On failure the guests come first: thaw, then end the jobs, then ask each guest
+ * until it says thawed.
+ */
+#include "writers/vm/vm-writer-private.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "base/workers.h"
+#include "hypervisor/undo-kinds.h"
+
+#include <string.h>
+
+enum { FREEZES_AT_ONCE = 10 };
+#define THAW_LIMIT (15 * CLOCK_SECOND)
+#define UNDO_LIMIT (30 * CLOCK_SECOND)
+
+void vm_clear(struct vm *vm)
+{
+    for (char **target = vm->targets; target && *target; target++)
+        free(*target);
+    free(vm->targets);
+    for (size_t i = 0; i < vm->capture_count; i++) {
+        free(vm->captures[i].path);
+        free(vm->captures[i].data);
+    }
+    free(vm->captures);
+    plan_free(vm->plan);
+    *vm = (struct vm){0};
+}
+
+static bool is_child(const struct vm *vm)
+{
+    return vm->plan->method == PLAN_CHILD_SNAPSHOT;
+}
+
+static const char *uuid_of(const struct vm *vm)
+{
+    return vm->plan->domain->uuid;
+}
+
+/* ---- Looking again ---- */
+
+static const struct plan *find_plan(struct plan *const *plans, size_t count, const char *uuid)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(plans[i]->domain->uuid, uuid) == 0)
+            return plans[i];
+    return NULL;
+}
+
+static int compare_plan(const struct vm *vm, const struct plan *now, struct error *error)
+{
+    const char *name = vm->plan->domain->name;
+    if (!now)
+        return error_set(error, ERROR_FAILED, "VM %s is not defined any more", name);
+    if (now->refused)
+        return error_set(error, ERROR_FAILED, "VM %s changed since planning: %s", name,
+                         now->refused);
+    if (now->method != vm->plan->method)
+        return error_set(error, ERROR_FAILED,
+                         "VM %s changed since planning: the method was %s and "
+                         "would be %s now",
+                         name, plan_method_name(vm->plan->method), plan_method_name(now->method));
+    if (now->domain->state != vm->plan->domain->state)
+        return error_set(error, ERROR_FAILED, "VM %s changed since planning: it was %s and is %s",
+                         name, domain_state_name(vm->plan->domain->state),
+                         domain_state_name(now->domain->state));
+    return 0;
+}
+
+static int look_again(struct vm_writer *writer, struct error *error)
+{
+    struct plan **plans;
+    size_t count;
+    if (vm_writer_make_plans(writer, &plans, &count, error) != 0)
+        return -1;
+    int result = 0;
+    for (size_t i = 0; i < writer->vm_count && result == 0; i++) {
+        struct vm *vm = &writer->vms[i];
+        result = compare_plan(vm, find_plan(plans, count, uuid_of(vm)), error);
+    }
+    vm_writer_free_plans(plans, count);
+    return result;
+}
+
+/* ---- Making the undo known, before anything is done ---- */
+
+static int prepare_vm(struct vm_writer *writer, struct vm *vm, struct error *error)
+{
+    const struct domain *domain = vm->plan->domain;
+    if (undo_add(writer->settings.undo, domain->uuid, hypervisor_thaw_guest.name,
+                 hypervisor_guest_arguments(domain->uuid, domain->name), &vm->thaw_step,
+                 error) != 0)
+        return error_prefix(error, "VM %s: ", domain->name);
+    vm->thaw_known = true;
+    vm->prepared = true;
+    if (instants_prepare(writer->settings.instants, writer->set, domain,
+                         (const char *const *)vm->targets, error) != 0)
+        return error_prefix(error, "VM %s: ", domain->name);
+    return 0;
+}
+
+/* ---- The instant ---- */
+
+struct instant {
+    struct vm_writer *writer;
+    struct vm **vms; /* those of this instant */
+    size_t count;
+    int64_t freeze_deadline;
+    int64_t last_frozen;
+};
+
+static int freeze_one(void *context, unsigned index)
+{
+    struct instant *instant = context;
+    struct vm *vm = instant->vms[index];
+    int64_t left = instant->freeze_deadline - clock_monotonic();
+    if (left <= 0)
+        return error_set(&vm->error, ERROR_TIMEOUT, "VM %s: no time was left to freeze it",
+                         vm->plan->domain->name);
+    vm->asked_to_freeze = true;
+    vm->frozen_from = clock_monotonic();
+    point_reached("before freeze");
+    if (agent_freeze(instant->writer->settings.hypervisor, uuid_of(vm), left, &vm->frozen_count,
+                     &vm->error) != 0)
+        return error_prefix(&vm->error, "VM %s: freeze: ", vm->plan->domain->name);
+    point_reached("frozen");
+    return 0;
+}
+
+static int begin_one(void *context, unsigned index)
+{
+    struct instant *instant = context;
+    struct vm *vm = instant->vms[index];
+    if (instants_begin(instant->writer->settings.instants, instant->writer->set, uuid_of(vm),
+                       &vm->error) != 0)
+        return error_prefix(&vm->error, "VM %s: ", vm->plan->domain->name);
+    vm->instant = clock_monotonic();
+    point_reached("instant begun");
+    return vm_capture_files(vm, &vm->error);
+}
+
+/* A thaw that finds nothing frozen means that somebody else thawed the guest in between: the
+ * instant is void. */
+static int thaw_one(void *context, unsigned index)
+{
+    struct instant *instant = context;
+    struct vm *vm = instant->vms[index];
+    struct hypervisor *hypervisor = instant->writer->settings.hypervisor;
+    if (!vm->asked_to_freeze || vm->thawed)
+        return 0;
+    int thawed = 0;
+    if (agent_thaw(hypervisor, uuid_of(vm), THAW_LIMIT, &thawed, &vm->error) != 0)
+        return error_prefix(&vm->error, "VM %s: thaw: ", vm->plan->domain->name);
+    vm->thawed_at = clock_monotonic();
+    vm->thawed = true;
+    point_reached("thawed");
+    if (vm->frozen_count > 0 && thawed == 0)
+        return error_set(&vm->error, ERROR_FAILED,
+                         "VM %s: somebody else thawed the guest before "
+                         "the instant was taken",
+                         vm->plan->domain->name);
+    return 0;
+}
+
+static int first_error(const struct instant *instant, struct error *error)
+{
+    for (size_t i = 0; i < instant->count; i++)
+        if (error_is_set(&instant->vms[i]->error)) {
+            *error = instant->vms[i]->error;
+            return -1;
+        }
+    return error_set(error, ERROR_FAILED, "a guest could not be frozen");
+}
+
+static int run_all(struct instant *instant, int (*step)(void *context, unsigned index),
+                   struct error *error)
+{
+    unsigned failures = workers_each((unsigned)instant->count, FREEZES_AT_ONCE, step, instant);
+    return failures ? first_error(instant, error) : 0;
+}
+
+static void set_lease(const struct instant *instant, int64_t deadline, const char *what)
+{
+    for (size_t i = 0; i < instant->count; i++)
+        (void)undo_lease(instant->writer->settings.undo, instant->vms[i]->thaw_step, deadline, what,
+                         NULL);
+}
+
+static int freeze_and_take(struct instant *instant, struct error *error)
+{
+    const struct vm_writer_settings *settings = &instant->writer->settings;
+    instant->freeze_deadline = clock_monotonic() + settings->freeze_limit;
+    set_lease(instant, instant->freeze_deadline + 2 * CLOCK_SECOND,
+              "the guests were not frozen within the limit");
+    if (run_all(instant, freeze_one, error) != 0)
+        return -1;
+    instant->last_frozen = clock_monotonic();
+    set_lease(instant, instant->last_frozen + settings->hold_limit,
+              "the guests were held frozen longer than the limit");
+    if (run_all(instant, begin_one, error) != 0)
+        return -1;
+    if (clock_monotonic() - instant->last_frozen > settings->hold_limit)
+        return error_set(error, ERROR_TIMEOUT, "the guests were held frozen longer than %lld ms",
+                         (long long)(settings->hold_limit / CLOCK_MILLISECOND));
+    return 0;
+}
+
+/* One instant for `vms`: whatever happens, every guest that was asked to freeze is told to thaw. */
+static int take_instant(struct vm_writer *writer, struct vm **vms, size_t count,
+                        struct error *error)
+{
+    struct instant instant = {.writer = writer, .vms = vms, .count = count};
+    log_hold();
+    int result = freeze_and_take(&instant, error);
+    for (size_t i = 0; i < count; i++)
+        error_clear(&vms[i]->error);
+    struct error thaw_error = ERROR_INIT;
+    if (run_all(&instant, thaw_one, &thaw_error) != 0) {
+        error_move(error, &thaw_error);
+        result = -1;
+    }
+    set_lease(&instant, 0, "");
+    log_release();
+    return result;
+}
+
+static int take_instants(struct vm_writer *writer, struct error *error)
+{
+    CLEANUP_FREE struct vm **children = NEW_ARRAY(struct vm *, writer->vm_count);
+    size_t count = 0;
+    for (size_t i = 0; i < writer->vm_count; i++)
+        if (is_child(&writer->vms[i]))
+            children[count++] = &writer->vms[i];
+    if (writer->settings.barrier || count == 0)
+        return count ? take_instant(writer, children, count, error) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (take_instant(writer, &children[i], 1, error) != 0)
+            return -1;
+    return 0;
+}
+
+/* ---- After it ---- */
+
+static int confirm_thawed(struct vm_writer *writer, struct vm *vm, struct error *error)
+{
+    bool frozen = true;
+    if (agent_is_frozen(writer->settings.hypervisor, uuid_of(vm), THAW_LIMIT, &frozen, error) != 0)
+        return error_prefix(error, "VM %s: after the thaw: ", vm->plan->domain->name);
+    if (frozen)
+        return error_set(error, ERROR_FAILED, "VM %s: the guest still says frozen after its thaw",
+                         vm->plan->domain->name);
+    if (undo_strike(writer->settings.undo, vm->thaw_step, error) != 0)
+        return -1;
+    vm->thaw_known = false;
+    return 0;
+}
+
+static void record(struct vm *vm, const struct writer_event *event)
+{
+    struct component *component = component_set_find(event->components, "", uuid_of(vm));
+    CLEANUP_JSON json_t *facts = json_object();
+    json_set_string(facts, "method", plan_method_name(vm->plan->method));
+    int64_t frozen = is_child(vm) ? vm->thawed_at - vm->frozen_from : 0;
+    json_set_integer(facts, "frozen_ms", (frozen + CLOCK_MILLISECOND - 1) / CLOCK_MILLISECOND);
+    json_set_integer(facts, "paused_ms", 0);
+    json_set_integer(facts, "frozen_from_ns", vm->frozen_from);
+    json_set_integer(facts, "instant_ns", vm->instant);
+    json_set_integer(facts, "thawed_ns", vm->thawed_at);
+    CLEANUP_FREE char *text = json_text(facts);
+    if (component)
+        (void)component_set_backup_metadata(event->components, component, text);
+}
+
+vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_event *event,
+                                 struct error *error)
+{
+    if (look_again(writer, error) != 0)
+        return VSS_E_WRITERERROR_RETRYABLE;
+    for (size_t i = 0; i < writer->vm_count; i++) {
+        struct vm *vm = &writer->vms[i];
+        if (is_child(vm) && prepare_vm(writer, vm, error) != 0)
+            return VSS_E_WRITERERROR_RETRYABLE;
+        if (!is_child(vm) && vm_capture_files(vm, error) != 0)
+            return VSS_E_WRITERERROR_RETRYABLE;
+    }
+    if (undo_check(writer->settings.undo, error) != 0)
+        return VSS_E_WRITERERROR_RETRYABLE;
+    if (take_instants(writer, error) != 0)
+        return error && error->kind == ERROR_TIMEOUT ? VSS_E_WRITERERROR_TIMEOUT
+                                                     : VSS_E_WRITERERROR_RETRYABLE;
+    for (size_t i = 0; i < writer->vm_count; i++) {
+        if (is_child(&writer->vms[i]) && confirm_thawed(writer, &writer->vms[i], error) != 0)
+            return VSS_E_WRITERERROR_RETRYABLE;
+        record(&writer->vms[i], event);
+    }
+    return undo_check(writer->settings.undo, error) == 0 ? VSS_S_OK : VSS_E_WRITERERROR_RETRYABLE;
+}
+
+/* ---- Back to normal work ---- */
+
+static int undo_one(void *context, unsigned index)
+{
+    struct vm_writer *writer = context;
+    struct vm *vm = &writer->vms[index];
+    struct error ignored = ERROR_INIT; /* what cannot be undone here stays with the watchdog */
+    if (!vm->prepared)
+        return 0;
+    if (instants_end(writer->settings.instants, writer->set, uuid_of(vm), &ignored) != 0)
+        error_clear(&ignored);
+    if (vm->asked_to_freeze && vm->thaw_known &&
+        agent_thaw_until(writer->settings.hypervisor, uuid_of(vm), clock_monotonic() + UNDO_LIMIT,
+                         &ignored) != 0)
+        return -1; /* the step stays open: the watchdog asks until the guest answers */
+    if (vm->thaw_known && undo_strike(writer->settings.undo, vm->thaw_step, NULL) == 0)
+        vm->thaw_known = false;
+    vm->prepared = false;
+    return 0;
+}
+
+void vm_writer_undo_snapshot(struct vm_writer *writer)
+{
+    (void)workers_each((unsigned)writer->vm_count, FREEZES_AT_ONCE, undo_one, writer);
+}

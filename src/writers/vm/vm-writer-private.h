@@ -1,0 +1,69 @@
+/* Shared by the files of writers/vm: the writer's state and the parts of its callbacks. */
+#ifndef WRITERS_VM_VM_WRITER_PRIVATE_H
+#define WRITERS_VM_VM_WRITER_PRIVATE_H
+
+#include "writers/vm/vm-writer.h"
+
+/* One VM of the backup that is under way. */
+struct vm {
+    struct plan *plan; /* of PrepareForBackup */
+    char **targets;    /* its disks in the set, NULL-terminated */
+    uint64_t thaw_step;
+    bool asked_to_freeze, thawed, prepared;
+    bool thaw_known;                         /* thaw_step is open */
+    int frozen_count;                        /* file systems, as the guest says */
+    int64_t frozen_from, instant, thawed_at; /* monotonic ns */
+    struct error error;
+    struct vm_capture *captures;
+    size_t capture_count;
+};
+
+/* One VM of a restore: owned copies of struct vm_restore. */
+struct restored_file {
+    char *role, *target, *original, *path, *format;
+};
+struct restored_vm {
+    char *uuid, *name, *xml;
+    bool autostart;
+    struct restored_file *files;
+    size_t file_count;
+    char **asides; /* names given to files of the old VM */
+    size_t aside_count;
+};
+
+struct vm_writer {
+    /* Set at creation, never changed. */
+    struct vm_writer_settings settings;
+    /* Touched by the writer's thread, and by the requester between events. */
+    struct plan **plans;
+    size_t plan_count;
+    struct vm *vms;
+    size_t vm_count;
+    char set[id_text_size];
+    struct restored_vm *restores;
+    size_t restore_count;
+};
+
+/* plans.c: plans of the VMs wanted, asked for in parallel. */
+int vm_writer_make_plans(struct vm_writer *writer, struct plan ***ret_plans, size_t *ret_count,
+                         struct error *error);
+void vm_writer_free_plans(struct plan **plans, size_t count);
+int vm_writer_describe(const struct plan *plan, struct metadata *metadata, struct error *error);
+
+/* snapshot.c: PrepareForSnapshot, and back to normal work from wherever it stands. */
+vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_event *event,
+                                 struct error *error);
+/* Thaws every guest that was asked to freeze and ends the instants; idempotent. */
+void vm_writer_undo_snapshot(struct vm_writer *writer);
+void vm_clear(struct vm *vm);
+
+/* capture.c: small files into memory, bounded. */
+int vm_capture_files(struct vm *vm, struct error *error);
+
+/* restore.c */
+vss_code vm_writer_pre_restore(void *object, const struct writer_event *event, struct error *error);
+vss_code vm_writer_post_restore(void *object, const struct writer_event *event,
+                                struct error *error);
+void restored_vm_clear(struct restored_vm *vm);
+
+#endif

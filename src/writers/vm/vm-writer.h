@@ -1,0 +1,104 @@
+/* The Hyper-V VSS writer for libvirt's VMs (vss.md section 5; rows B1, B2, B4, B7, B9, B10, R2-R6).
+ *
+ * | event              | what it does                                                          |
+ * |--------------------|-----------------------------------------------------------------------|
+ * | Identify           | a plan for each VM; one selectable component per VM, with its files   |
+ * | PrepareForBackup   | the plans of the chosen VMs again; refuses what cannot be done        |
+ * | PrepareForSnapshot | plans once more (a method lost since fails the set); freezes all      |
+ * |                    | guests, then begins all instants, copies NVRAM and TPM state, thaws   |
+ * | Freeze, Thaw       | nothing: no libvirt call is made                                      |
+ * | PostSnapshot       | nothing to roll back: the job's instant is the guest's                |
+ * | Abort, Shutdown    | thaws what is frozen, ends the instants; idempotent                   |
+ * | PreRestore         | powers off, sets files aside, undefines                               |
+ * | PostRestore        | asks for every component's file restore status, then registers        |
+ *
+ * All callbacks run in the writer's own thread. What a backup found out is written to the
+ * component's backup metadata as JSON: {"method","frozen_ms","paused_ms","frozen_from","instant"}.
+ */
+#ifndef WRITERS_VM_VM_WRITER_H
+#define WRITERS_VM_VM_WRITER_H
+
+#include "hypervisor/instant.h"
+#include "undo/undo.h"
+#include "vss/writer.h"
+#include "writers/vm/plan.h"
+
+#define VM_WRITER_NAME "Microsoft Hyper-V VSS Writer"
+#define VM_WRITER_ID "66841cd4-6ded-4f4b-8f17-fd23f8ddc3de"
+
+struct vm_writer;
+
+struct vm_writer_location {
+    const char *vm; /* name or UUID */
+    const char *directory;
+};
+
+struct vm_writer_settings {
+    struct hypervisor *hypervisor;
+    struct undo *undo;         /* NULL: Identify only */
+    struct instants *instants; /* NULL: Identify only; shared with the provider */
+    /* Only these VMs (names or UUIDs) are looked at; count 0 = all. Guests that nobody asked for
+     * are left alone. */
+    const char *const *vms;
+    size_t vm_count;
+    const struct vm_writer_location *locations;
+    size_t location_count;
+    const char *default_location; /* R5 */
+    int64_t agent_limit;          /* ns per question to an agent; 0 = 5 s */
+    int64_t freeze_limit;         /* ns until the last guest is frozen; 0 = 60 s */
+    int64_t hold_limit;           /* ns from last guest frozen to first thaw; 0 = 10 s */
+    /* false: each VM is frozen, taken and thawed by itself, so that a test can see that the test of
+     * the common instant fails without the barrier. */
+    bool barrier;
+};
+
+/* Settings are copied; strings and objects in it must outlive the writer. ERROR_NOT_FOUND when a
+ * VM or the VM of a location does not exist. */
+int vm_writer_new(const struct vm_writer_settings *settings, struct vm_writer **ret_writer,
+                  struct error *error);
+void vm_writer_free(struct vm_writer *writer); /* NULL allowed */
+/* For coordinator_subscribe(). */
+struct writer_description vm_writer_description(struct vm_writer *writer);
+
+/* The plans of the last Identify or PrepareForBackup, by name. Owned by the writer, valid until the
+ * next of these events. Call it between events only. */
+size_t vm_writer_plans(const struct vm_writer *writer, const struct plan *const **ret_plans);
+
+/* A small file taken at the instant (NVRAM, TPM state). Owned by the writer. */
+struct vm_capture {
+    const char *role; /* "nvram", "tpm" */
+    char *path;
+    void *data;
+    size_t size;
+};
+size_t vm_writer_captures(const struct vm_writer *writer, const char *uuid,
+                          const struct vm_capture **ret_captures);
+
+/* The volume of the set that a disk is: "UUID/target", to be freed; and back. */
+char *vm_writer_volume(const char *uuid, const char *target);
+int vm_writer_parse_volume(const char *volume, char uuid[id_text_size], const char **ret_target);
+
+/* ---- Restore: what the requester restored and where. Given before PreRestore; copied. ---- */
+
+struct vm_restore_file {
+    const char *role;     /* "disk", "nvram", "tpm", "kernel", ... */
+    const char *target;   /* "vda" for a disk, else NULL */
+    const char *original; /* path in the configuration */
+    const char *path;     /* where it is restored to */
+    const char *format;   /* disks: the image's format now */
+};
+struct vm_restore {
+    const char *uuid, *name;
+    const char *xml; /* inactive definition from the backup */
+    bool autostart;
+    const struct vm_restore_file *files;
+    size_t file_count;
+};
+int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *restore,
+                          struct error *error);
+
+/* After the run is past its point of no return: remove what was set aside. -1: something could not
+ * be removed; the restored VMs are fine all the same. */
+int vm_writer_drop_aside(struct vm_writer *writer, struct error *error);
+
+#endif

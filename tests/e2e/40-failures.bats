@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# One VM of a set fails: no backup is listed, every VM is as it was before, nothing is left.
+
+load helpers
+load product
+
+a=good
+b=bad
+
+setup_file() {
+    product_setup
+    make_place ext4 96 "$VMSHADOW_TEST_DIR/scratch-place"
+    vm_define "$a"
+    vm_define "$b" --disk qcow2:ext4:192
+    vm_boot "$a" "$b"
+    vm_command "$b" --limit 60 fill data0 120
+}
+
+teardown_file() {
+    vm_destroy_everything "$a"
+    vm_destroy_everything "$b"
+    remove_place "$VMSHADOW_TEST_DIR/scratch-place"
+    product_teardown
+}
+
+assert_untouched() {
+    vm_assert_running_and_thawed "$a"
+    [ "$(backups)" = "${1:-0}" ]
+    nothing_left
+}
+
+@test "a guest agent that hangs in the freeze" {
+    vm_command "$b" agent hang-freeze
+    run -10 vmshadow backup "$a" "$b" --freeze-limit 3
+    [[ "$output" == *"VM $b"* ]]
+    # The bad guest thaws as soon as its agent is back.
+    vm_command "$b" agent normal
+    wait_for 60 vm_assert_running_and_thawed "$b"
+    assert_untouched
+}
+
+@test "a disk with a foreign block job is refused at planning" {
+    disk=$(vm_disk "$b" 0)
+    virsh -q blockcopy --domain "$b" vda --dest "$disk.copy" --format qcow2 --transient-job --bandwidth 1 >/dev/null
+    run -4 vmshadow backup "$a" "$b"
+    [[ "$output" == *"VM $b"*"vda"*"block job"* ]]
+    run -0 --separate-stderr virsh blockjob --domain "$b" vda
+    [[ "$output" == *"Block Copy"* ]]
+    virsh -q blockjob --domain "$b" vda --abort
+    rm -f "$disk.copy"
+    vm_assert_running_and_thawed "$b"
+    assert_untouched
+}
+
+@test "the repository is full at half" {
+    make_place ext4 64 "$VMSHADOW_TEST_DIR/small"
+    VMSHADOW_REPO=$VMSHADOW_TEST_DIR/small/repository
+    vmshadow init
+    run -9 vmshadow backup "$a" "$b"
+    [[ "$output" == *"space"* ]]
+    vm_assert_running_and_thawed "$b"
+    assert_untouched
+    run -0 vmshadow verify
+    remove_place "$VMSHADOW_TEST_DIR/small"
+}
+
+@test "QEMU is killed during the copy" {
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" backup "$a" "$b" --events "$TMPDIR/events" >"$TMPDIR/output" 2>&1 &
+    pid=$!
+    wait_for 30 grep -q PostFinalCommit "$TMPDIR/events"
+    pkill -9 -f "guest=$b,"
+    rm "$TMPDIR/hold"
+    status=0
+    wait $pid || status=$?
+    output=$(cat "$TMPDIR/output")
+    [ $status = 1 ]
+    [[ "$output" == *"VM $b"* ]]
+    wait_for 10 vm_is "$b" "shut off"
+    vm_boot "$b"
+    assert_untouched
+}
+
+@test "scratch runs short under both error policies: the backup is lost, not the guest" {
+    for policy in stop report; do
+        vm_destroy_everything "$b"
+        vm_define "$b" --driver error_policy=$policy --disk qcow2:ext4:192
+        vm_boot "$b"
+        vm_command "$b" --limit 60 fill data0 120
+        vm_command "$b" overwrite data0 120 0
+        touch "$TMPDIR/hold"
+        VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold run -9 vmshadow backup "$a" "$b" --scratch "$VMSHADOW_TEST_DIR/scratch-place" --scratch-reserve 48M
+        [[ "$output" == *"scratch"* ]]
+        answer=$(vm_command "$b" overwrite data0 stop)
+        [[ "$answer" == *"errors 0" ]]
+        vm_assert_running_and_thawed "$b"
+        assert_untouched
+        [ -z "$(find "$VMSHADOW_TEST_DIR/scratch-place" -type f)" ]
+    done
+}
+
+@test "a VM that changes between planning and PrepareForSnapshot fails the set" {
+    vm_command "$b" agent hang-freeze
+    virsh -q suspend --domain "$b"
+    run -4 vmshadow backup "$a" "$b"
+    [[ "$output" == *"VM $b"* ]]
+    virsh -q resume --domain "$b"
+    vm_command "$b" agent normal
+    wait_for 30 vm_assert_running_and_thawed "$b"
+    assert_untouched
+}
+
+@test "two runs for one VM: the second is told who holds it" {
+    vm_command "$a" agent hang-freeze
+    "$VMSHADOW" backup "$a" --freeze-limit 8 >"$TMPDIR/first" 2>&1 &
+    first=$!
+    wait_for 20 test -n "$(find /var/lib/vmshadow -name '*journal*' -type f 2>/dev/null)"
+    wait_for 20 lock_is_held "$a"
+    run -7 vmshadow backup "$a"
+    [[ "$output" == *"$a"* ]]
+    vm_command "$a" agent normal
+    wait $first || true
+    wait_for 60 vm_assert_running_and_thawed "$a"
+    wait_for 20 nothing_left
+}
+
+lock_is_held() {
+    local file
+    file=/var/lib/vmshadow/locks/$(virsh -q domuuid --domain "$1" | head -n 1)
+    [ -e "$file" ] && ! flock -n "$file" true
+}
