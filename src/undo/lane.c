@@ -59,7 +59,7 @@ static void watch(struct lane *lane)
             continue;
         (void)error_set(&reason, ERROR_FAILED, "a limit of the step \"%s\" is passed",
                         step->kind->name);
-        owner->tripped(owner->context, &reason);
+        owner->tripped(owner->context, step, &reason);
     }
 }
 

@@ -15,8 +15,8 @@ struct lane_owner {
     struct steps *steps;
     /* A step was prepared (error not set) or cannot be; `request` as given to lane_prepare(). */
     void (*prepared)(void *context, struct step *step, int64_t request, const struct error *error);
-    /* A watched limit is passed. */
-    void (*tripped)(void *context, const struct error *reason);
+    /* A watched limit is passed; the step may have been closed meanwhile. */
+    void (*tripped)(void *context, struct step *step, const struct error *reason);
     /* A round of undo has ended; the error is not set when nothing of the lane is left. */
     void (*finished)(void *context, const struct error *error);
     void *context;

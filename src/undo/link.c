@@ -44,6 +44,7 @@ struct link {
     int64_t last_request;     /* number */
     json_t *left;             /* of LINK_FINISHED */
     struct error fault;       /* ... */
+    bool broken;              /* nothing more comes or goes: it is ending, or not itself */
     bool ending;              /* told to end */
     bool settled;             /* it says so */
     bool exited;              /* it is no more */
@@ -145,22 +146,20 @@ static void receive_all(struct link *link)
             (void)close(file);
         take_message(link, message);
         json_decref(message);
-        link->last_heard = clock_monotonic();
+        if (!link->broken)
+            link->last_heard = clock_monotonic();
     }
-    if (got < 0)
-        set_gone(link, "has closed its socket");
+    link->broken = link->broken || got < 0;
 }
 
 /* Under the lock. A queue that is not empty is no reason to add to it. */
 static void send_beat(struct link *link, int64_t now)
 {
-    if (now - link->last_beat >= link->beat && !channel_is_waiting(link->channel) &&
-        link->state != LINK_GONE) {
+    if (now - link->last_beat >= link->beat && !channel_is_waiting(link->channel)) {
         link->last_beat = now;
         (void)channel_send(link->channel, channel_message("heartbeat"), -1);
     }
-    if (channel_flush(link->channel) != 0)
-        set_gone(link, "has closed its socket");
+    (void)channel_flush(link->channel); /* a closed socket shows when receiving */
 }
 
 /* Silent for too long, and not because this thread itself was not running? */
@@ -190,17 +189,18 @@ static void note_exit(struct link *link)
     pthread_cond_broadcast(&link->changed);
 }
 
-static void wait_for_something(struct link *link, bool wants_out, bool exited)
+static void wait_for_something(struct link *link, bool wants_out, bool broken, bool exited)
 {
     struct pollfd files[] = {
         {.fd = link->wake, .events = POLLIN},
         {.fd = exited ? -1 : link->handle, .events = POLLIN},
-        {.fd = exited ? -1 : channel_socket(link->channel),
+        {.fd = broken ? -1 : channel_socket(link->channel),
          .events = (short)(POLLIN | (wants_out ? POLLOUT : 0))},
     };
     int64_t left = link->last_beat + link->beat - clock_monotonic();
-    int milliseconds = left > 0 ? (int)(left / CLOCK_MILLISECOND) + 1 : 1;
-    (void)poll(files, ARRAY_SIZE(files), exited ? 1000 : milliseconds);
+    if (left <= 0) /* the last beat could not be sent */
+        left = link->beat;
+    (void)poll(files, ARRAY_SIZE(files), (int)(left / CLOCK_MILLISECOND) + 1);
     eventfd_t count;
     if (files[0].revents & POLLIN)
         (void)eventfd_read(link->wake, &count);
@@ -219,7 +219,7 @@ static void *link_main(void *context)
     while (!link->quit) {
         int64_t now = clock_monotonic();
         bool ended = !link->exited && has_ended(link->handle);
-        if (link->state != LINK_GONE) {
+        if (!link->exited) {
             receive_all(link);
             send_beat(link, now);
         }
@@ -228,13 +228,11 @@ static void *link_main(void *context)
         if (is_silent(link, now)) {
             kill_watchdog(link->handle);
             set_gone(link, "did not answer and was killed");
-        } else if (link->state == LINK_GONE && !link->exited) {
-            kill_watchdog(link->handle); /* whatever it is still doing */
-            note_exit(link);
         }
-        bool wants_out = channel_is_waiting(link->channel), exited = link->exited;
+        bool wants_out = channel_is_waiting(link->channel);
+        bool broken = link->broken, exited = link->exited;
         pthread_mutex_unlock(&link->lock);
-        wait_for_something(link, wants_out, exited);
+        wait_for_something(link, wants_out, broken, exited);
         pthread_mutex_lock(&link->lock);
     }
     pthread_mutex_unlock(&link->lock);
@@ -270,7 +268,7 @@ int link_request(struct link *link, json_t *message, int file, int64_t limit, st
     if (link->state == LINK_GONE)
         json_decref(message);
     else if (channel_send(link->channel, message, file) != 0)
-        set_gone(link, "takes no more messages");
+        link->broken = true;
     (void)eventfd_write(link->wake, 1);
     while (!request.answered && link->state != LINK_GONE && wait_changed(link, deadline))
         ;
@@ -311,7 +309,7 @@ enum link_end link_end(struct link *link, int64_t deadline)
     if (link->state != LINK_GONE) {
         link->ending = true;
         if (channel_send(link->channel, channel_message("end"), -1) != 0)
-            set_gone(link, "takes no more messages");
+            link->broken = true;
         (void)eventfd_write(link->wake, 1);
         while (!link->exited && wait_changed(link, deadline))
             ;

@@ -21,10 +21,10 @@ struct watchdog {
     /* Guarded by lock: what lanes touch, too. */
     struct channel *channel;
     enum state state;
-    unsigned unfinished; /* rounds of undo that lanes are still at */
-    bool tripped;
-    struct error reason; /* of VOIDED; set when tripped */
-    struct error fault;  /* why something is left */
+    unsigned unfinished;  /* rounds of undo that lanes are still at */
+    struct step *tripped; /* its limit is passed; counts when it is still open */
+    struct error reason;  /* why requests are refused; of the trip before that */
+    struct error fault;   /* why something is left */
     /* The main thread's own. */
     struct lane **lanes;
     size_t lane_count;

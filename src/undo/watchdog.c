@@ -61,12 +61,12 @@ static void on_prepared(void *context, struct step *step, int64_t request,
     (void)eventfd_write(watchdog->wake, 1);
 }
 
-static void on_tripped(void *context, const struct error *reason)
+static void on_tripped(void *context, struct step *step, const struct error *reason)
 {
     struct watchdog *watchdog = context;
     pthread_mutex_lock(&watchdog->lock);
     if (watchdog->state == WATCHING && !watchdog->tripped) {
-        watchdog->tripped = true;
+        watchdog->tripped = step;
         watchdog->reason = *reason;
     }
     pthread_mutex_unlock(&watchdog->lock);
@@ -154,26 +154,36 @@ static void judge_requester(struct watchdog *watchdog, bool dead)
     undo_everything(watchdog);
 }
 
-/* Under the lock. The first step whose time is over. */
-static bool is_overrun(struct watchdog *watchdog, struct error *reason)
+/* Under the lock. Has a watched step tripped, and was it not closed before that came to light? */
+static bool has_tripped(struct watchdog *watchdog)
+{
+    if (!watchdog->tripped)
+        return false;
+    if (steps_find(&watchdog->steps, watchdog->tripped->id) == watchdog->tripped)
+        return true;
+    watchdog->tripped = NULL;
+    error_clear(&watchdog->reason);
+    return false;
+}
+
+/* Under the lock. Is the time of a step over? */
+static bool is_overrun(struct watchdog *watchdog)
 {
     size_t count;
     CLEANUP_FREE struct step **open = steps_open(&watchdog->steps, &count);
     int64_t now = clock_monotonic();
     for (size_t i = 0; i < count; i++)
         if (open[i]->deadline && now >= open[i]->deadline) {
-            (void)error_set(reason, ERROR_TIMEOUT, "%s", open[i]->what);
+            (void)error_set(&watchdog->reason, ERROR_TIMEOUT, "%s", open[i]->what);
             return true;
         }
     return false;
 }
 
-/* Under the lock. Leases and watched limits. */
+/* Under the lock. Watched limits and leases. */
 static void judge_limits(struct watchdog *watchdog)
 {
-    if (watchdog->state != WATCHING)
-        return;
-    if (!watchdog->tripped && !is_overrun(watchdog, &watchdog->reason))
+    if (watchdog->state != WATCHING || (!has_tripped(watchdog) && !is_overrun(watchdog)))
         return;
     set_state(watchdog, VOIDED);
     json_t *message = channel_message("void");
