@@ -13,7 +13,7 @@
 enum { ways = 4 };
 
 struct cached_page {
-    const struct segment *segment; /* NULL = free */
+    const struct segment *segment;
     uint32_t page, count;
     struct format_entry entries[FORMAT_PAGE_ENTRIES];
 };
@@ -21,14 +21,14 @@ struct cached_page {
 struct index {
     /* Set at creation, never changed. */
     const struct frame_source *source;
-    struct cached_page *cache;
     size_t sets;
     /* Guarded by segments_lock: read-locked for searches. */
     pthread_rwlock_t segments_lock;
     struct segment **segments;
     size_t segment_count;
-    /* Guarded by cache_lock: cache[] and hands[]. */
     pthread_mutex_t cache_lock;
+    /* Guarded by cache_lock: sets * ways pages, each allocated when first used; a hand per set. */
+    struct cached_page **cache;
     uint8_t *hands;
     /* Atomic. */
     atomic_size_t last_hit;
@@ -40,7 +40,7 @@ struct index *index_new(const struct frame_source *source, size_t pages)
     struct index *index = NEW(struct index);
     index->source = source;
     index->sets = pages / ways ? pages / ways : 1;
-    index->cache = NEW_ARRAY(struct cached_page, index->sets * ways);
+    index->cache = NEW_ARRAY(struct cached_page *, index->sets * ways);
     index->hands = NEW_ARRAY(uint8_t, index->sets);
     pthread_rwlock_init(&index->segments_lock, NULL);
     pthread_mutex_init(&index->cache_lock, NULL);
@@ -54,6 +54,8 @@ void index_free(struct index *index)
     for (size_t i = 0; i < index->segment_count; i++)
         segment_free(index->segments[i]);
     free(index->segments);
+    for (size_t i = 0; i < index->sets * ways; i++)
+        free(index->cache[i]);
     free(index->cache);
     free(index->hands);
     pthread_rwlock_destroy(&index->segments_lock);
@@ -121,12 +123,12 @@ int index_refresh(struct index *index, struct error *error)
 
 /* ---- Pages --------------------------------------------------------------------------------- */
 
-static struct cached_page *set_of(struct index *index, const struct segment *segment, uint32_t page)
+static size_t set_of(const struct index *index, const struct segment *segment, uint32_t page)
 {
     uint64_t hash = ((uint64_t)(uintptr_t)segment >> 4) * UINT64_C(0x9e3779b97f4a7c15) +
                     page * UINT64_C(0xc2b2ae3d27d4eb4f);
     hash ^= hash >> 29;
-    return &index->cache[hash % index->sets * ways];
+    return hash % index->sets;
 }
 
 /* 1 found, 0 the page does not have it, -1 the page is not in the cache. */
@@ -135,11 +137,11 @@ static int search_cache(struct index *index, const struct segment *segment, uint
 {
     int result = -1;
     pthread_mutex_lock(&index->cache_lock);
-    struct cached_page *set = set_of(index, segment, page);
+    struct cached_page **set = &index->cache[set_of(index, segment, page) * ways];
     for (unsigned i = 0; i < ways && result < 0; i++) {
-        if (set[i].segment != segment || set[i].page != page)
+        if (!set[i] || set[i]->segment != segment || set[i]->page != page)
             continue;
-        const struct format_entry *entry = segment_search(set[i].entries, set[i].count, id);
+        const struct format_entry *entry = segment_search(set[i]->entries, set[i]->count, id);
         result = entry != NULL;
         if (entry)
             *ret_entry = *entry;
@@ -151,9 +153,11 @@ static int search_cache(struct index *index, const struct segment *segment, uint
 static void insert_page(struct index *index, const struct cached_page *page)
 {
     pthread_mutex_lock(&index->cache_lock);
-    struct cached_page *set = set_of(index, page->segment, page->page);
-    size_t number = (size_t)(set - index->cache) / ways;
-    set[index->hands[number]++ % ways] = *page;
+    size_t set = set_of(index, page->segment, page->page);
+    struct cached_page **slot = &index->cache[set * ways + index->hands[set]++ % ways];
+    if (!*slot)
+        *slot = NEW(struct cached_page);
+    **slot = *page;
     pthread_mutex_unlock(&index->cache_lock);
 }
 

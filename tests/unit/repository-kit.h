@@ -42,11 +42,76 @@ static inline void kit_remove_tree(const char *path)
     assert_int_equal(nftw(path, kit_remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
-/* A new folder in /tmp; `path` has room for 64 bytes. */
+/* A new folder; `path` has room for 64 bytes. In memory where possible: loops sync thousands of
+ * times. */
 static inline void kit_folder(char *path)
 {
+    strcpy(path, "/dev/shm/vmshadow-unit-XXXXXX");
+    if (mkdtemp(path))
+        return;
     strcpy(path, "/tmp/vmshadow-unit-XXXXXX");
     assert_non_null(mkdtemp(path));
+}
+
+struct kit_file {
+    char name[80];
+    uint8_t *data;
+    uint64_t size;
+};
+
+/* All files of a repository, to be freed with kit_free_files(). */
+struct kit_files {
+    struct backend *backend;
+    struct kit_file *files;
+    size_t count;
+};
+
+static inline int kit_gather(void *context, const char *name, struct error *error)
+{
+    struct kit_files *all = context;
+    struct kit_file file = {.size = 0};
+    (void)snprintf(file.name, sizeof file.name, "%s", name);
+    if (all->backend->size(all->backend, name, &file.size, error) != 0)
+        return -1;
+    file.data = memory_new(file.size + 1, 1);
+    ARRAY_APPEND(all->files, all->count, file);
+    return all->backend->get(all->backend, name, 0, file.data, file.size, error);
+}
+
+static inline struct kit_files kit_files_of(struct backend *backend)
+{
+    struct kit_files all = {.backend = backend};
+    struct error error = ERROR_INIT;
+    assert_good(backend->list(backend, "", kit_gather, &all, &error), &error);
+    return all;
+}
+
+static inline void kit_free_files(struct kit_files *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        free(all->files[i].data);
+    free(all->files);
+}
+
+/* The n-th file (from 0) whose name begins so. */
+static inline struct kit_file *kit_file(struct kit_files *all, const char *prefix, unsigned n)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (strncmp(all->files[i].name, prefix, strlen(prefix)) == 0 && n-- == 0)
+            return &all->files[i];
+    fail_msg("no file %s", prefix);
+    return NULL;
+}
+
+/* Replace a file's content, or remove it (data NULL). */
+static inline void kit_replace(struct backend *backend, const char *name, const void *data,
+                               size_t size)
+{
+    struct error error = ERROR_INIT;
+    struct iovec piece = {(void *)data, size};
+    (void)backend->remove(backend, name, NULL);
+    if (data)
+        assert_good(backend->put(backend, name, &piece, 1, &error), &error);
 }
 
 /* ---- Images -------------------------------------------------------------------------------- */
@@ -230,6 +295,52 @@ static inline int kit_compare(struct repository *repository, const json_t *manif
     assert_int_equal(size, image->size < 100 ? image->size : 100);
     assert_true(!size || memcmp(text, image->data, size) == 0);
     return 0;
+}
+
+struct kit_faults {
+    unsigned count;
+    char objects[16][80], messages[16][300];
+};
+
+static inline void kit_note_fault(void *context, const char *object, const char *message)
+{
+    struct kit_faults *faults = context;
+    if (faults->count < ARRAY_SIZE(faults->objects)) {
+        (void)snprintf(faults->objects[faults->count], sizeof faults->objects[0], "%s", object);
+        (void)snprintf(faults->messages[faults->count], sizeof faults->messages[0], "%s", message);
+    }
+    faults->count++;
+}
+
+static inline bool kit_has_fault(const struct kit_faults *faults, const char *object,
+                                 const char *message)
+{
+    for (unsigned i = 0; i < faults->count && i < ARRAY_SIZE(faults->objects); i++)
+        if (strstr(faults->objects[i], object) && strstr(faults->messages[i], message))
+            return true;
+    for (unsigned i = 0; i < faults->count && i < ARRAY_SIZE(faults->objects); i++)
+        print_message("fault: %s: %s\n", faults->objects[i], faults->messages[i]);
+    return false;
+}
+
+static inline struct kit_faults kit_verify(struct repository *repository)
+{
+    struct kit_faults faults = {0};
+    struct repository_verify_counts counts;
+    struct error error = ERROR_INIT;
+    int result = repository_verify(repository, kit_note_fault, NULL, &faults, &counts, &error);
+    assert_int_equal(result, faults.count ? -1 : 0);
+    assert_int_equal(counts.faults, faults.count);
+    assert_true(result == 0 || error.kind == ERROR_DAMAGED);
+    return faults;
+}
+
+static inline void kit_assert_clean(struct repository *repository)
+{
+    struct kit_faults faults = kit_verify(repository);
+    for (unsigned i = 0; i < faults.count && i < ARRAY_SIZE(faults.objects); i++)
+        print_message("fault: %s: %s\n", faults.objects[i], faults.messages[i]);
+    assert_int_equal(faults.count, 0);
 }
 
 /* Small packs and segments, so that little data visits the ways of much. */
