@@ -18,6 +18,9 @@ struct transfer_settings {
     unsigned buffers;  /* chunk buffers shared by all disks; 0 = default (32 MiB worth of chunks, at
                           least 8) */
     unsigned requests; /* NBD requests in flight per disk; 0 = 16 */
+    int64_t time_limit; /* ns a server may owe an answer without a sign of life; 0 = 60 s. Ten times
+                           as long for the flush at the end. */
+    unsigned *ret_peak_buffers; /* when not NULL: the most buffers in use at once, on return */
 };
 
 /* One disk of a transfer. Counters may be read while it runs. */
@@ -31,12 +34,13 @@ struct transfer_disk {
     /* Counted while it runs. */
     atomic_uint_fast64_t bytes_done; /* of size: for progress */
     atomic_uint_fast64_t bytes_read; /* really read from NBD (backup) or written to NBD (restore) */
-    atomic_uint_fast64_t bytes_stored; /* added to the repository */
-    int64_t started, ended;            /* monotonic ns */
+    atomic_uint_fast64_t bytes_stored;  /* added to the repository */
+    atomic_int_fast64_t started, ended; /* monotonic ns */
 };
 
-/* Ended from outside: checked often; returning -1 (with the reason) stops the transfer. NULL =
- * never. Called from several threads. */
+/* Ended from outside: checked by each running disk about 20 times a second; returning -1 stops the
+ * transfer, and the reason that it set is the transfer's error as it is. NULL = never. Called from
+ * several threads. */
 typedef int transfer_check(void *context, struct error *error);
 
 /* Back up all disks. On return 0 every root is set. The first error stops all. */
