@@ -110,7 +110,10 @@ static void print(const struct options *options, const json_t *result)
     size_t index;
     json_t *vm;
     char read[values_text_size], stored[values_text_size];
-    json_array_foreach(json_object_get(result, "vms"), index, vm) print_vm(vm);
+    json_array_foreach(json_object_get(result, "vms"), index, vm)
+    {
+        print_vm(vm);
+    }
     output_line(stdout, "%s read, %s stored in %.1f seconds.",
                 values_format_size((uint64_t)json_integer_or(result, "bytes_read", 0), read),
                 values_format_size((uint64_t)json_integer_or(result, "bytes_stored", 0), stored),

@@ -1,5 +1,6 @@
 /* vmshadow inspect: which method each VM gets, and why (row B5). */
 #include "base/memory.h"
+#include "cli/conditions.h"
 #include "cli/observer.h"
 #include "cli/output.h"
 #include "cli/values.h"
@@ -42,23 +43,6 @@ static const char *method_text(const char *method)
     if (strcmp(method, "offline") == 0)
         return "offline: the VM does not run and is not started";
     return method;
-}
-
-static void print_conditions(const json_t *vm)
-{
-    const json_t *conditions = json_object_get(vm, "conditions");
-    if (!json_array_size(conditions))
-        return;
-    output_line(stdout, "   Conditions of a child VM snapshot:");
-    size_t index;
-    json_t *condition;
-    json_array_foreach(conditions, index, condition)
-    {
-        output_line(stdout, "      [%d] %-3s  %s", (int)json_integer_or(condition, "number", 0),
-                    json_boolean_or(condition, "holds", false) ? "yes" : "NO",
-                    json_string_or(condition, "text", ""));
-        output_line(stdout, "               %s", json_string_or(condition, "fact", ""));
-    }
 }
 
 static void print_disks(const json_t *vm)
@@ -113,7 +97,7 @@ static void print_vm(const json_t *vm)
     if (refused)
         output_line(stdout, "   REFUSED: %s", refused);
     output_line(stdout, "   Caption: %s", json_string_or(vm, "caption", ""));
-    print_conditions(vm);
+    conditions_print(vm, "   ");
     print_disks(vm);
     print_files(vm);
     (void)putchar('\n');
@@ -124,7 +108,10 @@ static void print(const struct options *options, const json_t *result)
     (void)options;
     size_t index;
     json_t *vm;
-    json_array_foreach(json_object_get(result, "vms"), index, vm) print_vm(vm);
+    json_array_foreach(json_object_get(result, "vms"), index, vm)
+    {
+        print_vm(vm);
+    }
 }
 
 const struct verb verb_inspect = {

@@ -52,8 +52,10 @@ static void print(const struct options *options, const json_t *result)
     }
     output_table_print(table, stdout);
     json_array_foreach(json_object_get(result, "damaged"), index, item)
+    {
         output_line(stdout, "DAMAGED %s: %s", json_string_or(item, "file", ""),
                     json_string_or(item, "message", ""));
+    }
 }
 
 const struct verb verb_list = {

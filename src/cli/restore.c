@@ -109,21 +109,25 @@ static void print_disks(const json_t *vm)
     output_table_print(table, stdout);
 }
 
-static void print_vm(const json_t *vm)
+static void print_vm(const json_t *vm, bool plan)
 {
     const char *replaces = json_string_or(vm, "replaces", NULL);
+    const char *how = plan ? ", replaces the one that is " : ", replaced the one that was ";
     output_line(stdout, "VM %s {%s}%s%s", json_string_or(vm, "name", ""),
-                json_string_or(vm, "uuid", ""), replaces ? ", replaces the one that is " : "",
-                replaces ? replaces : "");
+                json_string_or(vm, "uuid", ""), replaces ? how : "", replaces ? replaces : "");
     print_disks(vm);
     size_t index;
     json_t *item;
     json_array_foreach(json_object_get(vm, "networks"), index, item)
+    {
         output_line(stdout, "   network %s (%s): %s", json_string_or(item, "source", "none"),
                     json_string_or(item, "mac", ""),
                     json_boolean_or(item, "connected", false) ? "connected" : "DISCONNECTED");
+    }
     json_array_foreach(json_object_get(vm, "notices"), index, item)
+    {
         output_line(stdout, "   notice: %s", json_string_value(item));
+    }
 }
 
 static void print(const struct options *common, const json_t *result)
@@ -131,7 +135,10 @@ static void print(const struct options *common, const json_t *result)
     const struct restore_options *options = (const struct restore_options *)common;
     size_t index;
     json_t *vm;
-    json_array_foreach(json_object_get(result, "vms"), index, vm) print_vm(vm);
+    json_array_foreach(json_object_get(result, "vms"), index, vm)
+    {
+        print_vm(vm, options->dry_run);
+    }
     if (options->dry_run)
         output_line(stdout, "Plan for backup %s: nothing was changed.",
                     json_string_or(result, "backup", ""));

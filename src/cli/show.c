@@ -1,6 +1,7 @@
 /* vmshadow show: what is in a backup, and the time line of the run that made it (row B2). */
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cli/conditions.h"
 #include "cli/output.h"
 #include "cli/repository-option.h"
 #include "cli/values.h"
@@ -20,6 +21,7 @@ static void print_vm(const json_t *vm)
     output_line(stdout, "   VM name: '%s'", json_string_or(vm, "name", ""));
     output_line(stdout, "      VM Id: {%s}", json_string_or(vm, "uuid", ""));
     output_line(stdout, "      Method: %s", json_string_or(vm, "method", ""));
+    conditions_print(vm, "      ");
     size_t index;
     json_t *disk;
     struct output_table *table = output_table_new(2, "      ");
@@ -29,6 +31,11 @@ static void print_vm(const json_t *vm)
         output_table_add(table, "%s", json_string_or(disk, "target", ""));
         output_table_add(table, "%s",
                          values_format_size((uint64_t)json_integer_or(disk, "size", 0), size));
+    }
+    json_array_foreach(json_object_get(vm, "left_out"), index, disk)
+    {
+        output_table_add(table, "%s", json_string_or(disk, "target", ""));
+        output_table_add(table, "left out: %s", json_string_or(disk, "reason", ""));
     }
     output_table_print(table, stdout);
 }
@@ -94,7 +101,10 @@ static void print(const struct options *options, const json_t *result)
     output_line(stdout, "   Host: %s", json_string_or(result, "host", ""));
     size_t index;
     json_t *vm;
-    json_array_foreach(json_object_get(result, "vms"), index, vm) print_vm(vm);
+    json_array_foreach(json_object_get(result, "vms"), index, vm)
+    {
+        print_vm(vm);
+    }
     print_events(json_object_get(result, "events"));
 }
 

@@ -58,8 +58,10 @@ static void print(const struct options *options, const json_t *result)
     char bytes[values_text_size];
     const json_t *faults = json_object_get(result, "faults");
     json_array_foreach(faults, index, fault)
+    {
         output_line(stdout, "FAULT %s: %s", json_string_or(fault, "object", ""),
                     json_string_or(fault, "message", ""));
+    }
     output_line(stdout,
                 "%" PRId64 " backups, %" PRId64 " objects, %s read in %.1f seconds: %zu faults.",
                 json_integer_or(result, "backups", 0), json_integer_or(result, "objects", 0),

@@ -42,8 +42,14 @@ static void print(const struct options *options, const json_t *result)
     (void)options;
     size_t index;
     json_t *item;
-    json_array_foreach(json_object_get(result, "writers"), index, item) print_writer(item);
-    json_array_foreach(json_object_get(result, "providers"), index, item) print_provider(item);
+    json_array_foreach(json_object_get(result, "writers"), index, item)
+    {
+        print_writer(item);
+    }
+    json_array_foreach(json_object_get(result, "providers"), index, item)
+    {
+        print_provider(item);
+    }
 }
 
 const struct verb verb_writers = {

@@ -1,0 +1,21 @@
+#include "cli/conditions.h"
+
+#include "cli/output.h"
+
+void conditions_print(const json_t *vm, const char *indent)
+{
+    const json_t *conditions = json_object_get(vm, "conditions");
+    if (!json_array_size(conditions))
+        return;
+    output_line(stdout, "%sConditions of a child VM snapshot:", indent);
+    size_t index;
+    json_t *condition;
+    json_array_foreach(conditions, index, condition)
+    {
+        output_line(stdout, "%s   [%d] %-3s  %s", indent,
+                    (int)json_integer_or(condition, "number", 0),
+                    json_boolean_or(condition, "holds", false) ? "yes" : "NO",
+                    json_string_or(condition, "text", ""));
+        output_line(stdout, "%s            %s", indent, json_string_or(condition, "fact", ""));
+    }
+}
