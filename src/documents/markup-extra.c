@@ -37,8 +37,10 @@ static bool same_space(const xmlNode *node, const xmlNode *parent)
 static void copy_attribute(xmlNodePtr to, xmlAttrPtr attribute)
 {
     xmlAttrPtr copy = xmlCopyProp(to, attribute);
-    if (copy)
-        xmlAddChild(to, (xmlNodePtr)copy);
+    if (!copy)
+        return;
+    copy->parent = NULL; /* libxml2 sets it without linking, and then takes it for linked */
+    xmlAddChild(to, (xmlNodePtr)copy);
 }
 
 static void copy_element(xmlNodePtr to, xmlNodePtr element)

@@ -10,7 +10,7 @@
 #include <limits.h>
 #include <string.h>
 
-enum { size_limit = 16 << 20 };
+enum { size_limit = 8 << 20 };
 
 static const xmlChar *chars(const char *text)
 {

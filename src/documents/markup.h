@@ -1,6 +1,6 @@
 /* XML: what both documents need of libxml2. Private to documents/.
  *
- * Documents are read strictly: no DTD, no entities of their own, bounded in size (16 MiB) and depth
+ * Documents are read strictly: no DTD, no entities of their own, bounded in size (8 MiB) and depth
  * (libxml2's 256). Getters and setters collect faults in the error, the first one counts, so a
  * reader or writer is a list of assignments with one check at its end.
  *

@@ -16,7 +16,7 @@ int metadata_document_write(const struct metadata *metadata, char **ret_xml, str
 
 /* 0 and the tree. -1, kind ERROR_DAMAGED and number VSS_E_INVALID_XML_DOCUMENT (another kind of
  * document: root, namespace, version; a DTD) or VSS_E_CORRUPT_XML_DOCUMENT (not well-formed, larger
- * than 16 MiB, nested deeper than 256, a value missing or not readable). Nothing outside the text
+ * than 8 MiB, nested deeper than 256, a value missing or not readable). Nothing outside the text
  * is read: no network, no files, no entities. Any thread. */
 int metadata_document_read(const char *xml, size_t size, struct metadata **ret_metadata,
                            struct error *error);
