@@ -198,6 +198,22 @@ XML
     rm -f "$TMPDIR/job.xml"
 }
 
+@test "the ledger keeps two guests in step, also over a freeze" {
+    ledger_start "$plain" "$odd" data0
+    wait_for 20 ledger_reached 40
+    virsh -q domfsfreeze --domain "$odd"
+    virsh -q domfsfreeze --domain "$plain"
+    a=$(records_last "$plain" data0)
+    b=$(records_last "$odd" data0)
+    ((b <= a && a <= b + 1))
+    virsh -q domfsthaw --domain "$plain"
+    virsh -q domfsthaw --domain "$odd"
+    wait_for 20 ledger_reached $((b + 20))
+    ledger_stop
+    [ "$(vm_command "$plain" last data0)" = "last $ledger_last" ]
+    [ "$(vm_command "$odd" last data0)" = "last $ledger_last" ]
+}
+
 @test "overwriting real data fills the scratch space of a job" {
     vm_command "$plain" fill data0 16
     make_place ext4 40 "$VMSHADOW_TEST_DIR/small"

@@ -175,6 +175,30 @@ vm_command() {
     "$guest_channel" "${options[@]}" "$(vm_socket "$name")" "$@"
 }
 
+# ledger_start A B VOLUME: commits n in A, then n in B, without pause, in the background until ledger_stop (not in a subshell), which
+# sets ledger_last. Only one at a time, and meanwhile no vm_command to A and B: the ledger has their channels. ledger_reached NUMBER is for wait_for.
+ledger_start() {
+    ledger_progress=$TMPDIR/ledger.$BASHPID
+    : >"$ledger_progress"
+    "$tests_root/guest/ledger" "$(vm_socket "$1")" "$(vm_socket "$2")" "$3" "$ledger_progress" \
+        >"$ledger_progress.output" 2>&1 3>&- &
+    ledger_process=$!
+}
+ledger_stop() {
+    local status=0
+    kill "$ledger_process" 2>/dev/null || true
+    wait "$ledger_process" || status=$?
+    ledger_last=$(cat "$ledger_progress.output")
+    rm -f "$ledger_progress" "$ledger_progress.output"
+    [ $status = 0 ] || fail "$ledger_last"
+}
+ledger_reached() {
+    local number
+    kill -0 "$ledger_process" || return
+    number=$(cat "$ledger_progress")
+    ((${number:-0} >= $1)) || fail "the ledger is at ${number:-0}"
+}
+
 # vm_state NAME: running, paused, shut off, ...
 vm_state() {
     virsh -q domstate --domain "$1" | head -n 1
