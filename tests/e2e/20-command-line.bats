@@ -90,3 +90,29 @@ documented() {
     run -0 --separate-stderr vmshadow recover
     [[ "$output" == *"nothing to undo"* ]]
 }
+
+@test "closed standard descriptors are not taken by files of the repository" {
+    for closed in "0<&-" "1>&-" "2>&-" "0<&- 1>&- 2>&-"; do
+        rm -rf "$TMPDIR/closed"
+        bash -c "'$VMSHADOW' init --no-encryption --repo '$TMPDIR/closed' $closed"
+        run -0 vmshadow verify --repo "$TMPDIR/closed"
+    done
+}
+
+@test "interrupted, it undoes what it began and says so" {
+    rm -f "$TMPDIR/events"
+    touch "$TMPDIR/hold"
+    before=$(backups)
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" backup "$vm" --events "$TMPDIR/events" >"$TMPDIR/output" 2>&1 &
+    backup=$!
+    wait_for 20 grep -q PostFinalCommit "$TMPDIR/events"
+    kill -INT $backup
+    kill -INT $backup
+    status=0
+    wait $backup || status=$?
+    rm "$TMPDIR/hold"
+    [ $status = 11 ] || fail "status $status: $(cat "$TMPDIR/output")"
+    grep -q "vmshadow: error: " "$TMPDIR/output"
+    [ "$(backups)" = "$before" ]
+    nothing_left
+}
