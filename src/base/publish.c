@@ -52,11 +52,29 @@ static int write_pieces(struct io *io, int file, const struct iovec *pieces, int
     return io->fsync(io, file);
 }
 
+/* Where the file system has no RENAME_NOREPLACE (NFS says EINVAL), looking first is the best there
+ * is: names that two writers could both choose are random ids but for one, which init makes. */
+static int rename_new(struct io *io, int directory, const char *temporary, const char *name)
+{
+    struct stat stat;
+    if (io->rename_at(io, directory, temporary, directory, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL)
+        return -1;
+    if (io->stat_at(io, directory, name, &stat, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return errno == ENOENT ? io->rename_at(io, directory, temporary, directory, name, 0) : -1;
+}
+
 static int rename_into_place(struct io *io, int directory, const char *temporary, const char *name,
                              enum publish_flags flags, struct error *error)
 {
-    unsigned how = flags & PUBLISH_NEW_ONLY ? RENAME_NOREPLACE : 0;
-    if (io->rename_at(io, directory, temporary, directory, name, how) != 0)
+    int result = flags & PUBLISH_NEW_ONLY
+                     ? rename_new(io, directory, temporary, name)
+                     : io->rename_at(io, directory, temporary, directory, name, 0);
+    if (result != 0)
         return error_errno(error, errno, "cannot give %s its name", name);
     return sync_parent(io, directory, name, error);
 }
@@ -95,11 +113,10 @@ int publish_remove(struct io *io, int directory, const char *name, struct error 
 
 int publish_directory(struct io *io, int directory, const char *name, struct error *error)
 {
-    if (io->mkdir_at(io, directory, name, 0700) != 0) {
-        if (errno == EEXIST)
-            return 0;
+    /* Another process may have made it a moment ago and not have synced it yet: sync in any case.
+     */
+    if (io->mkdir_at(io, directory, name, 0700) != 0 && errno != EEXIST)
         return error_errno(error, errno, "cannot make directory %s", name);
-    }
     return sync_parent(io, directory, name, error);
 }
 

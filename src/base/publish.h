@@ -16,7 +16,9 @@
 #include <sys/uio.h>
 
 enum publish_flags {
-    PUBLISH_NEW_ONLY = 1 << 0, /* ERROR_EXISTS when the name exists already */
+    /* ERROR_EXISTS when the name exists already. Atomic but on file systems without
+     * RENAME_NOREPLACE (NFS), where it is looked at first. */
+    PUBLISH_NEW_ONLY = 1 << 0,
 };
 
 /* Publish `count` pieces as `name` (may hold slashes) below `directory`, mode 0600. The directory
@@ -27,7 +29,7 @@ int publish_file(struct io *io, int directory, const char *name, const struct io
 /* Remove `name` durably (unlink, fsync of its directory). A missing name is not an error. */
 int publish_remove(struct io *io, int directory, const char *name, struct error *error);
 
-/* Make a directory (mode 0700) durably; an existing one is not an error. */
+/* Make a directory (mode 0700) durably; an existing one is not an error, and is durable, too. */
 int publish_directory(struct io *io, int directory, const char *name, struct error *error);
 
 /* Make a file that is written in place so far durable under another name: fsync(file), rename

@@ -390,6 +390,46 @@ static void directories_are_checked(void **state)
     kit_remove_tree(path);
 }
 
+/* As on NFS: rename never looks whether the name is taken. */
+static int careless_rename_at(struct io *io, int from_directory, const char *from, int to_directory,
+                              const char *to, unsigned flags)
+{
+    (void)io;
+    if (flags) {
+        errno = EINVAL;
+        return -1;
+    }
+    return io_real()->rename_at(io_real(), from_directory, from, to_directory, to, flags);
+}
+
+static void a_name_is_never_replaced_on_nfs(void **state)
+{
+    (void)state;
+    char path[64], inner[80];
+    struct io io = *io_real();
+    struct backend *backend;
+    struct progress progress = {0};
+    struct error error = ERROR_INIT;
+    io.rename_at = careless_rename_at;
+    kit_folder(path);
+    (void)snprintf(inner, sizeof inner, "%s/repository", path);
+    assert_good(run_all(&io, inner, &progress, &error), &error);
+    check_after(inner, &progress);
+    assert_good(backend_directory_new(&io, inner, false, &backend, &error), &error);
+    struct kit_files all = kit_files_of(backend);
+    struct kit_file *file = kit_file(&all, "backups/", 0);
+    struct iovec piece = {(void *)"x", 1};
+    assert_int_equal(backend->put(backend, file->name, &piece, 1, &error), -1);
+    assert_int_equal(error.kind, ERROR_EXISTS);
+    uint64_t size;
+    error_clear(&error);
+    assert_good(backend->size(backend, file->name, &size, &error), &error);
+    assert_true(size == file->size);
+    kit_free_files(&all);
+    backend_free(backend);
+    kit_remove_tree(path);
+}
+
 static int make_images(void **state)
 {
     (void)state;
@@ -420,6 +460,7 @@ int main(void)
         cmocka_unit_test(killed_at_each_call),
         cmocka_unit_test(two_processes_write_at_once),
         cmocka_unit_test(directories_are_checked),
+        cmocka_unit_test(a_name_is_never_replaced_on_nfs),
     };
     return cmocka_run_group_tests(tests, make_images, free_images);
 }
