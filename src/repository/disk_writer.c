@@ -3,7 +3,8 @@
  *          top            each node holds 1024 ids; a node below the top is put as soon as all
  *        /     \          chunks under it have been set, and only its id stays, in the node above.
  *     node     node       What is left is put by disk_writer_finish(). Memory is that of the nodes
- *     ...      ...        which are not complete: few when chunks come roughly in order.
+ *     ...      ...        which are not complete: few when chunks come roughly in order and
+ *                         disk_writer_close_before() tells which of those that never came won't.
  */
 #include "repository/private.h"
 #include "repository/tree.h"
@@ -28,6 +29,7 @@ struct disk_writer {
     /* Guarded by lock. */
     struct node *top;
     uint64_t stored;
+    uint64_t closed; /* chunks before it are final */
 };
 
 /* How many chunks an id in a node of this level stands for. */
@@ -145,28 +147,77 @@ static struct node *set_in_tree(struct disk_writer *disk, unsigned level, uint64
     return node;
 }
 
-int disk_writer_set(struct disk_writer *disk, uint64_t chunk_index, const struct object_id *id,
-                    struct error *error)
+/* Set an id in a node of `level`, put what that completes, and so on up. */
+static int set_upwards(struct disk_writer *disk, unsigned level, uint64_t chunk,
+                       struct object_id id, struct error *error)
 {
-    struct object_id up = *id;
-    if (chunk_index >= disk->chunks)
-        return error_set(error, ERROR_USAGE, "chunk %llu is behind the end of the disk",
-                         (unsigned long long)chunk_index);
-    for (unsigned level = 0;; level++) {
+    for (;; level++) {
         bool late;
         pthread_mutex_lock(&disk->lock);
-        struct node *complete = set_in_tree(disk, level, chunk_index, &up, &late);
+        struct node *complete = set_in_tree(disk, level, chunk, &id, &late);
         pthread_mutex_unlock(&disk->lock);
         if (late)
-            return error_set(error, ERROR_USAGE, "chunk %llu was set twice",
-                             (unsigned long long)chunk_index);
+            return error_set(error, ERROR_USAGE, "chunk %llu was set twice or after its block",
+                             (unsigned long long)chunk);
         if (!complete)
             return 0;
-        int result = put_node(disk, complete, &up, error);
+        int result = put_node(disk, complete, &id, error);
         node_free(complete);
         if (result != 0)
             return -1;
     }
+}
+
+int disk_writer_set(struct disk_writer *disk, uint64_t chunk_index, const struct object_id *id,
+                    struct error *error)
+{
+    if (chunk_index >= disk->chunks)
+        return error_set(error, ERROR_USAGE, "chunk %llu is behind the end of the disk",
+                         (unsigned long long)chunk_index);
+    return set_upwards(disk, 0, chunk_index, *id, error);
+}
+
+/* Cut out the lowest node over `chunk` when it is of level 0. Returns how many chunks to go on by:
+ * a node that is missing higher up stands for many. Called with the lock held. */
+static uint64_t cut_leaf(struct disk_writer *disk, uint64_t chunk, struct node **ret_leaf)
+{
+    struct node *node = disk->top;
+    *ret_leaf = NULL;
+    for (unsigned level = disk->levels - 1; level; level--) {
+        uint64_t span = span_of(level);
+        struct node **child = &node->children[chunk / span % FORMAT_BLOCK_IDS];
+        if (!*child)
+            return span - chunk % span;
+        if (level == 1)
+            *ret_leaf = TAKE_PTR(*child);
+        else
+            node = *child;
+    }
+    return FORMAT_BLOCK_IDS;
+}
+
+int disk_writer_close_before(struct disk_writer *disk, uint64_t chunk_index, struct error *error)
+{
+    uint64_t end = chunk_index < disk->chunks ? chunk_index / FORMAT_BLOCK_IDS * FORMAT_BLOCK_IDS
+                                              : disk->chunks;
+    while (disk->levels > 1) {
+        struct node *leaf = NULL;
+        pthread_mutex_lock(&disk->lock);
+        uint64_t chunk = disk->closed;
+        while (!leaf && disk->closed < end) {
+            chunk = disk->closed;
+            disk->closed += cut_leaf(disk, chunk, &leaf);
+        }
+        pthread_mutex_unlock(&disk->lock);
+        if (!leaf)
+            return 0;
+        struct object_id id;
+        int result = put_node(disk, leaf, &id, error);
+        node_free(leaf);
+        if (result != 0 || set_upwards(disk, 1, chunk, id, error) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Put what is left below, then the node itself. */

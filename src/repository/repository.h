@@ -78,8 +78,13 @@ int repository_writer_put(struct repository_writer *writer, enum object_type typ
 struct disk_writer;
 int disk_writer_new(struct repository_writer *writer, uint64_t disk_size,
                     struct disk_writer **ret_disk, struct error *error);
+/* Each chunk at most once. */
 int disk_writer_set(struct disk_writer *disk, uint64_t chunk_index, const struct object_id *id,
                     struct error *error);
+/* Promise that no chunk before `chunk_index` will be set any more: its blocks of ids are put and
+ * leave memory (32 bytes for each chunk of a block; without this, blocks in which some chunk never
+ * comes stay until the end). Any thread; calling it for each chunk costs next to nothing. */
+int disk_writer_close_before(struct disk_writer *disk, uint64_t chunk_index, struct error *error);
 /* Writes the blocks; the root names the disk for ever. Frees on success and failure. */
 int disk_writer_finish(struct disk_writer *disk, struct object_id *ret_root, uint64_t *ret_stored,
                        struct error *error);

@@ -199,6 +199,37 @@ static void large_trees_round_trip(void **state)
     }
 }
 
+/* Blocks that are closed early make the same tree as those that are closed at the end. */
+static void closing_early_changes_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = ERROR_INIT;
+    enum { chunks = 3 * 1024 * 1024 + 10 };
+    struct repository_writer *writer;
+    struct object_id roots[2], id = {{0}};
+    uint64_t stored[2];
+    assert_good(repository_writer_new(fixture->repository, &writer, &error), &error);
+    for (unsigned early = 0; early < 2; early++) {
+        struct disk_writer *disk;
+        assert_good(disk_writer_new(writer, (uint64_t)chunks * KIT_CHUNK, &disk, &error), &error);
+        for (uint32_t i = 0; i < chunks; i += i < 5000 ? 3 : 65537) {
+            bytes_put32(id.bytes, i + 1);
+            if (early)
+                assert_good(disk_writer_close_before(disk, i, &error), &error);
+            assert_good(disk_writer_set(disk, i, &id, &error), &error);
+        }
+        if (early) {
+            assert_int_equal(disk_writer_set(disk, 3, &id, &error), -1);
+            error_clear(&error);
+            assert_good(disk_writer_close_before(disk, chunks + 5, &error), &error);
+        }
+        assert_good(disk_writer_finish(disk, &roots[early], &stored[early], &error), &error);
+    }
+    assert_memory_equal(&roots[0], &roots[1], sizeof roots[0]);
+    assert_int_equal(stored[1], 0);
+    repository_writer_free(writer);
+}
+
 static void documents_round_trip(void **state)
 {
     struct fixture *fixture = *state;
@@ -419,6 +450,7 @@ int main(void)
         ON_ALL(content_is_stored_once),
         ON_ALL(zeroes_cost_nothing),
         ON_ALL(large_trees_round_trip),
+        ON_ALL(closing_early_changes_nothing),
         ON_ALL(documents_round_trip),
         ON_ALL(backups_are_listed_by_time),
         ON_ALL(a_damaged_backup_does_not_hide_others),
