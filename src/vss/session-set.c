@@ -115,12 +115,17 @@ static const struct step {
     bool is_event;
     int number;
 } steps[] = {
-    {false, VSS_STAGE_BEGIN_PREPARE_SNAPSHOT},      {true, VSS_EVENT_PREPARE_FOR_SNAPSHOT},
-    {false, VSS_STAGE_END_PREPARE_SNAPSHOTS},       {true, VSS_EVENT_FREEZE},
-    {false, VSS_STAGE_PRE_COMMIT_SNAPSHOTS},        {false, VSS_STAGE_COMMIT_SNAPSHOTS},
-    {false, VSS_STAGE_POST_COMMIT_SNAPSHOTS},       {true, VSS_EVENT_THAW},
-    {false, VSS_STAGE_PRE_FINAL_COMMIT_SNAPSHOTS},  {true, VSS_EVENT_POST_SNAPSHOT},
-    {false, VSS_STAGE_POST_FINAL_COMMIT_SNAPSHOTS},
+    {false, VSS_STAGE_BEGIN_PREPARE_SNAPSHOT},      /* a */
+    {true, VSS_EVENT_PREPARE_FOR_SNAPSHOT},         /* b */
+    {false, VSS_STAGE_END_PREPARE_SNAPSHOTS},       /* c */
+    {true, VSS_EVENT_FREEZE},                       /* d: by level */
+    {false, VSS_STAGE_PRE_COMMIT_SNAPSHOTS},        /* e */
+    {false, VSS_STAGE_COMMIT_SNAPSHOTS},            /* g: THE INSTANT */
+    {false, VSS_STAGE_POST_COMMIT_SNAPSHOTS},       /* i */
+    {true, VSS_EVENT_THAW},                         /* j */
+    {false, VSS_STAGE_PRE_FINAL_COMMIT_SNAPSHOTS},  /* k1: writable */
+    {true, VSS_EVENT_POST_SNAPSHOT},                /* k2 */
+    {false, VSS_STAGE_POST_FINAL_COMMIT_SNAPSHOTS}, /* k3: read-only for ever */
 };
 
 /* A writer that could not be frozen, or did not stay frozen, voids the set; a failure in any other
