@@ -27,7 +27,7 @@ struct undo {
     /* Set by undo_begin_on(), never changed. */
     struct io *io;
     const struct undo_table *table;
-    int64_t stall;
+    int64_t stall, patience;
     char *lock_directory;
     struct journal *journal;
     struct link *link;
@@ -76,7 +76,7 @@ static int make_directories(struct undo *undo, const char *state, char **ret_run
     return 0;
 }
 
-int undo_begin_on(struct io *io, const struct undo_settings *settings,
+int undo_begin_on(struct io *io, int64_t patience, const struct undo_settings *settings,
                   const struct undo_table *table, struct undo **ret_undo, struct error *error)
 {
     CLEANUP(undo_freep) struct undo *undo = NEW(struct undo);
@@ -84,6 +84,7 @@ int undo_begin_on(struct io *io, const struct undo_settings *settings,
     undo->io = io;
     undo->table = table;
     undo->stall = settings->stall ? settings->stall : default_stall;
+    undo->patience = patience ? patience : PATIENCE_IN_STALLS * undo->stall;
     steps_init(&undo->steps);
     if (make_directories(undo, settings->state_directory, &runs, error) != 0 ||
         journal_create(io, runs, settings->description, &undo->journal, error) != 0)
@@ -99,7 +100,7 @@ int undo_begin_on(struct io *io, const struct undo_settings *settings,
 int undo_begin(const struct undo_settings *settings, const struct undo_table *table,
                struct undo **ret_undo, struct error *error)
 {
-    return undo_begin_on(io_real(), settings, table, ret_undo, error);
+    return undo_begin_on(io_real(), 0, settings, table, ret_undo, error);
 }
 
 int undo_lock_vm(struct undo *undo, const char *uuid, const char *name, struct error *error)
@@ -144,6 +145,16 @@ static int check_step(struct undo *undo, const char *kind, const json_t *argumen
     return link_check(undo->link, error);
 }
 
+/* Make it known to the watchdog and wait until it is prepared. */
+static int tell_step(struct undo *undo, const struct step *step, struct error *error)
+{
+    json_t *message = step_message("step", step->id);
+    json_set_string(message, "lane", step->lane);
+    json_set_string(message, "kind", step->kind_name);
+    json_set(message, "arguments", json_incref(step->arguments));
+    return link_request(undo->link, message, -1, prepare_limit, error);
+}
+
 /* The watchdog did not take it, so nothing may be done and nothing is to be undone. */
 static void withdraw(struct undo *undo, struct step *step)
 {
@@ -163,11 +174,7 @@ int undo_add(struct undo *undo, const char *lane, const char *kind, json_t *argu
         return -1;
     struct step *step =
         steps_add(&undo->steps, undo->table, id, lane, kind, json_incref(arguments));
-    json_t *message = step_message("step", id);
-    json_set_string(message, "lane", lane);
-    json_set_string(message, "kind", kind);
-    json_set(message, "arguments", json_incref(arguments));
-    if (link_request(undo->link, message, -1, prepare_limit, error) != 0) {
+    if (tell_step(undo, step, error) != 0) {
         withdraw(undo, step);
         return -1;
     }
@@ -213,16 +220,22 @@ int undo_strike_all(struct undo *undo, struct error *error)
     size_t count;
     CLEANUP_FREE struct step **open = steps_open(&undo->steps, &count);
     CLEANUP_FREE uint64_t *numbers = NEW_ARRAY(uint64_t, count + 1);
-    /* The watchdog decides whether it is in time. Should it die between its answer and the record
-     * in the journal, the old state is still whole: nothing that was set aside is gone yet. */
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = open[i]->id;
+    /* The watchdog decides whether it is in time. Should the requester die before the record is in
+     * the journal, all of it stays; should both die, all of it is undone. */
     if (link_check(undo->link, error) != 0 ||
         link_request(undo->link, channel_message("strike-all"), -1, answer_limit, error) != 0)
         return -1;
-    for (size_t i = 0; i < count; i++) {
-        numbers[i] = open[i]->id;
-        (void)steps_close(&undo->steps, open[i]);
+    if (count > 0 && journal_strike(undo->journal, numbers, count, error) != 0) {
+        /* Not final, then: the watchdog shall know it all again. */
+        for (size_t i = 0; i < count; i++)
+            (void)tell_step(undo, open[i], NULL);
+        return -1;
     }
-    return count ? journal_strike(undo->journal, numbers, count, error) : 0;
+    for (size_t i = 0; i < count; i++)
+        (void)steps_close(&undo->steps, open[i]);
+    return 0;
 }
 
 static bool is_void(void *context)
@@ -237,7 +250,7 @@ static struct steps_undoing undoing_here(struct undo *undo)
     return (struct steps_undoing){
         .steps = &undo->steps,
         .table = undo->table,
-        .give_up = clock_monotonic() + PATIENCE_IN_STALLS * undo->stall,
+        .give_up = clock_monotonic() + undo->patience,
         .stop = is_void,
         .done = forget_undone,
         .context = undo,
@@ -310,7 +323,7 @@ static int undo_by_watchdog(struct undo *undo, struct error *error)
 {
     CLEANUP_JSON json_t *left = NULL;
     struct error fault = ERROR_INIT;
-    int64_t deadline = clock_monotonic() + PATIENCE_IN_STALLS * undo->stall;
+    int64_t deadline = clock_monotonic() + undo->patience;
     int result = link_wait_finished(undo->link, deadline, &left, &fault);
     if (result < 0)
         return error_set(error, ERROR_TIMEOUT, "the watchdog is still undoing; it goes on");
@@ -340,7 +353,7 @@ void undo_end(struct undo *undo)
     if (!undo)
         return;
     bool done = undo_all(undo, NULL) == 0;
-    int64_t limit = done ? PATIENCE_IN_STALLS * undo->stall : undo->stall;
+    int64_t limit = done || undo->patience < undo->stall ? undo->patience : undo->stall;
     if (link_end(undo->link, clock_monotonic() + limit) == LINK_DIED) {
         if (!done || steps_count_open(&undo->steps) > 0)
             (void)undo_all(undo, NULL);

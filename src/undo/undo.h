@@ -6,9 +6,10 @@
  *   undo_add ───── step ─────────────► prepares (own libvirt connection, domain looked up), answers
  *       (the act is done)
  *   undo_strike ── done ─────────────► forgets the step
- *   heartbeat ───────────────────────► requester dead, stalled or over a lease: kills the requester
- *                                      (a stopped one, too: it must never wake up into a set that
- * is void) and undoes all open steps
+ *   heartbeat ───────────────────────► requester dead or stalled (a stopped one, too): kills it, so
+ *                                      that it never wakes up into a void run; undoes all open
+ * steps undo_check ◄── void ────────────── a lease or a watched limit is passed: undoes all open
+ * steps, tells the requester why and lets it live
  *
  * A step is data: a kind and JSON arguments, so that another process can act on it. Rooms register
  * a handler of each kind. Steps of one lane (one VM) are undone in reverse order; lanes do not wait
@@ -34,13 +35,17 @@ struct undo_kind {
     int (*prepare)(void *context, const json_t *arguments, struct error *error);
     /* REQUIRED. Requester, watchdog or recover; any thread, one at a time per lane. 0 when nothing
      * is left to undo. -1: the error says what is left; called again after a pause while
-     * `persistent`, else reported and kept in the journal for recover. */
+     * `persistent`, else reported and kept in the journal for recover. When a limit is passed while
+     * the requester is at it, the watchdog runs it at the same time. */
     int (*undo)(void *context, const json_t *arguments, struct error *error);
     /* OPTIONAL. Watchdog, about ten times a second while the step is open. 1 = a limit is passed:
-     * `reason` is filled and the whole run is undone (the requester is told why, not killed). */
+     * `reason` is filled and the whole run is undone (the requester is told why, not killed). Runs
+     * in the lane's thread: while it blocks, nothing of the lane is undone. */
     int (*watch)(void *context, const json_t *arguments, struct error *reason);
     /* Never give up: a guest must not stay frozen or paused. Repeated with pauses of up to 1 s. The
-     * handler itself decides (returns 0) when there is nothing left, e.g. the VM is gone. */
+     * handler itself decides (returns 0) when there is nothing left, e.g. the VM is gone. Only the
+     * watchdog has all the time: the requester leaves such a step to it after 12 `stall`s (60 s),
+     * undo_recover() leaves it in the journal after 60 s. */
     bool persistent;
 };
 
@@ -79,8 +84,10 @@ int undo_begin(const struct undo_settings *settings, const struct undo_table *ta
  * it is free only after the undo is done). ERROR_BUSY names the other run. */
 int undo_lock_vm(struct undo *undo, const char *uuid, const char *name, struct error *error);
 
-/* Make a step known: journal fsynced, watchdog prepared, then 0. Only then may the act be done.
- * Takes over `arguments`. `lane` = the VM's UUID, or "" for steps of the run. Any thread. */
+/* Make a step known: journal fsynced, watchdog prepared (30 s), then 0. Only then may the act be
+ * done. Takes over `arguments` (an object, at most 100 KiB as text: ERROR_USAGE). `lane` = the VM's
+ * UUID, or "" for steps of the run. Any thread; blocks for the disk, so not while guests are frozen
+ * by this host's storage. */
 int undo_add(struct undo *undo, const char *lane, const char *kind, json_t *arguments,
              uint64_t *ret_step, struct error *error);
 
@@ -93,7 +100,7 @@ int undo_strike(struct undo *undo, uint64_t step, struct error *error);
  * the new VMs stay, before it the old ones come back. */
 int undo_strike_all(struct undo *undo, struct error *error);
 
-/* Undo one open step here and now, then strike it. -1: it stays open. */
+/* Undo one open step here and now (one attempt), then strike it. -1: it stays open. */
 int undo_run(struct undo *undo, uint64_t step, struct error *error);
 
 /* A time limit on an open step: the watchdog undoes the whole run when the step is still open at
@@ -110,11 +117,13 @@ int undo_check(struct undo *undo, struct error *error);
 int undo_event(struct undo *undo);
 
 /* Undo all open steps, reverse per lane, lanes in parallel. When the watchdog has voided the run it
- * does the work and this waits for it. -1: something is left (it stays in the journal). */
+ * does the work and this waits for it (12 `stall`s). -1: something is left (it stays in the
+ * journal, and the watchdog tries it again at the end). */
 int undo_all(struct undo *undo, struct error *error);
 
 /* End: undoes what is still open, ends the watchdog, removes the journal, releases the locks,
- * frees. NULL allowed. */
+ * frees. A persistent step that still fails is left to the watchdog, which goes on by itself and
+ * keeps the locks as long. NULL allowed. */
 void undo_end(struct undo *undo);
 
 /* ---- The watchdog and recovery ------------------------------------------------------------- */
@@ -131,7 +140,9 @@ struct undo_report {
 
 /* Undo what dead runs left behind: every journal in state_directory that no process holds. Returns
  * the number of journals treated or -1 (a report with `left` > 0 exists, or the directory cannot be
- * read). Live runs are left alone. Also called at the start of each run. */
+ * read). Live runs are left alone, and so are VMs that one of them has locked. A damaged journal is
+ * reported (ERROR_DAMAGED, `left` 1) and nothing of it is undone. To be called before each
+ * undo_begin(), too. */
 int undo_recover(const char *state_directory, const struct undo_table *table,
                  void (*report)(void *context, const struct undo_report *report), void *context,
                  struct error *error);

@@ -376,7 +376,6 @@ static bool watchdog_deinit(struct watchdog *watchdog)
 int undo_watchdog(int socket, const char *journal, const struct undo_table *table)
 {
     struct watchdog *watchdog = NEW(struct watchdog); /* a handler may outlive this function */
-    (void)setsid();
     watchdog_init(watchdog, socket, journal, table);
     int result = 1;
     /* Without these nothing can be watched: the requester sees the socket close. A requester that

@@ -108,6 +108,26 @@ static void many_steps_from_many_threads_end(void **state)
     assert_int_equal(kit_journals(*state), 0);
 }
 
+static void all_steps_become_final_at_once(void **state)
+{
+    const char *directory = *state;
+    struct undo *undo = kit_begin(directory, calm);
+    assert_int_equal(undo_strike_all(undo, NULL), 0);
+    kit_add(undo, VM_A, "note", kit_arguments(directory, "1"));
+    kit_add(undo, VM_B, "note", kit_arguments(directory, "2"));
+    assert_int_equal(undo_strike_all(undo, NULL), 0);
+    uint64_t third = kit_add(undo, VM_B, "note", kit_arguments(directory, "3"));
+    assert_int_equal(undo_all(undo, NULL), 0);
+    assert_content(directory, "log", "3\n");
+    third = kit_add(undo, VM_B, "note", kit_arguments(directory, "4"));
+    assert_int_equal(undo_lease(undo, third, clock_monotonic(), "late", NULL), 0);
+    await(kit_is_called_off(undo));
+    assert_int_equal(undo_strike_all(undo, NULL), -1);
+    undo_end(undo);
+    assert_content(directory, "log", "3\n4\n");
+    assert_int_equal(kit_journals(directory), 0);
+}
+
 /* ---- Limits -------------------------------------------------------------------------------- */
 
 static void an_overrun_lease_voids_the_run(void **state)
@@ -183,6 +203,56 @@ static void a_watched_limit_voids_the_run(void **state)
     undo_end(undo);
     assert_content(directory, "log", "first\njob\n");
     assert_int_equal(kit_journals(directory), 0);
+}
+
+static void *release_when_called_off(void *context)
+{
+    struct many *many = context;
+    struct pollfd event = {.fd = undo_event(many->undo), .events = POLLIN};
+    (void)poll(&event, 1, (int)(kit_limit / CLOCK_MILLISECOND));
+    kit_append(many->directory, "release", "");
+    return NULL;
+}
+
+/* The requester is at a step that does not end when a limit is passed: the watchdog takes over. */
+static void a_run_voided_while_it_is_undone(void **state)
+{
+    struct many many = {.undo = kit_begin(*state, calm), .directory = *state};
+    pthread_t thread;
+    kit_add(many.undo, VM_A, "note", kit_arguments(*state, "1"));
+    uint64_t step = kit_add(many.undo, VM_A, "hold", kit_arguments(*state, ""));
+    int64_t soon = clock_monotonic() + 100 * CLOCK_MILLISECOND;
+    assert_int_equal(undo_lease(many.undo, step, soon, "late", NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, release_when_called_off, &many), 0);
+    assert_int_equal(undo_all(many.undo, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(undo_check(many.undo, NULL), -1);
+    CLEANUP_FREE char *log = kit_read(*state, "log");
+    assert_non_null(strstr(log, "released\n1\n"));
+    undo_end(many.undo);
+    assert_int_equal(kit_journals(*state), 0);
+}
+
+/* What the requester cannot get done in its time is left to the watchdog, which has all the time.
+ */
+static void a_persistent_step_is_left_to_the_watchdog(void **state)
+{
+    struct undo *undo, *next;
+    int64_t patience = 100 * CLOCK_MILLISECOND;
+    assert_int_equal(kit_begin_on(io_real(), patience, *state, calm, &undo, NULL), 0);
+    assert_int_equal(undo_lock_vm(undo, VM_A, "web1", NULL), 0);
+    kit_add(undo, VM_A, "hold", kit_arguments(*state, ""));
+    struct error error = ERROR_INIT;
+    assert_int_equal(undo_all(undo, &error), -1);
+    assert_string_equal(error.message, "not released yet");
+    undo_end(undo);
+    next = kit_begin(*state, calm);
+    assert_int_equal(undo_lock_vm(next, VM_A, "web1", NULL), -1);
+    kit_append(*state, "release", "");
+    await(undo_lock_vm(next, VM_A, "web1", NULL) == 0);
+    assert_content(*state, "log", "released\n");
+    undo_end(next);
+    assert_int_equal(kit_journals(*state), 0);
 }
 
 /* ---- The watchdog dies --------------------------------------------------------------------- */
@@ -386,9 +456,12 @@ int main(int count, char **arguments)
         kit_test(lanes_do_not_wait_for_each_other),
         kit_test(a_refused_step_is_not_open),
         kit_test(many_steps_from_many_threads_end),
+        kit_test(all_steps_become_final_at_once),
         kit_test(an_overrun_lease_voids_the_run),
         kit_test(a_lifted_lease_does_not),
         kit_test(a_watched_limit_voids_the_run),
+        kit_test(a_run_voided_while_it_is_undone),
+        kit_test(a_persistent_step_is_left_to_the_watchdog),
         kit_test(a_killed_watchdog_is_noticed),
         kit_test(a_stopped_watchdog_is_noticed),
         kit_test(a_request_to_a_stopped_watchdog_ends),

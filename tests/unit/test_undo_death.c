@@ -78,7 +78,7 @@ static void need(int result)
         exit(4);
 }
 
-/* A struck file shall stay once the strike has returned, which the file `struck` tells. */
+/* Struck files shall stay once the strike has returned, which `struck`, `struck-all` tell. */
 static void script(struct undo *undo)
 {
     uint64_t where;
@@ -99,6 +99,11 @@ static void script(struct undo *undo)
     point();
     need(undo_all(undo, NULL));
     point();
+    (void)act(undo, VM_A, "all-a");
+    (void)act(undo, VM_B, "all-b");
+    need(undo_strike_all(undo, NULL));
+    kit_append(fate.directory, "struck-all", "x");
+    point();
 }
 
 /* test requester DIRECTORY "SIGNAL POINT CALL WATCHDOG-FIRST" */
@@ -116,7 +121,8 @@ static int main_requester(const char *directory, const char *word)
     io.fsync = fatal_fsync;
     io.rename_at = fatal_rename_at;
     point();
-    if (kit_begin_on(&io, directory, fate.signal == SIGSTOP ? 2 * hasty : calm, &undo, NULL) != 0)
+    if (kit_begin_on(&io, 0, directory, fate.signal == SIGSTOP ? 2 * hasty : calm, &undo, NULL) !=
+        0)
         return 5;
     script(undo);
     undo_end(undo);
@@ -170,6 +176,13 @@ static bool check_script(struct scripted *scripted)
         assert_true(kit_exists(directory, "kept"));
     else if (!scripted->at_call) /* in the middle of the strike either is right */
         assert_false(kit_exists(directory, "kept"));
+    /* The point of no return: both or none. */
+    bool all = kit_exists(directory, "all-a");
+    assert_int_equal(kit_exists(directory, "all-b"), all);
+    if (kit_exists(directory, "struck-all"))
+        assert_true(all);
+    else if (!scripted->at_call)
+        assert_false(all);
     kit_remove_tree(directory);
     return met;
 }
@@ -187,7 +200,7 @@ static void killed_at_every_step(void **state)
     int n = 1;
     while (run_script(state, SIGKILL, n, 0, false))
         n++;
-    assert_true(n > 13);
+    assert_true(n > 18);
 }
 
 static void killed_in_every_write_of_the_journal(void **state)
@@ -195,7 +208,7 @@ static void killed_in_every_write_of_the_journal(void **state)
     int n = 1;
     while (run_script(state, SIGKILL, 0, n, false))
         n++;
-    assert_true(n > 20);
+    assert_true(n > 26);
 }
 
 static void both_killed_at_every_step(void **state)
@@ -203,14 +216,14 @@ static void both_killed_at_every_step(void **state)
     int n = 1;
     while (run_script(state, SIGKILL, n, 0, true))
         n++;
-    assert_true(n > 13);
+    assert_true(n > 18);
 }
 
 /* From the second point on, where there is a watchdog, to the last before the end. All at once,
  * since each takes as long as a stall. */
 static void stopped_at_every_step(void **state)
 {
-    struct scripted scripts[12];
+    struct scripted scripts[17];
     for (unsigned i = 0; i < ARRAY_SIZE(scripts); i++)
         scripts[i] = start_script(state, SIGSTOP, (int)i + 2, 0, false);
     for (unsigned i = 0; i < ARRAY_SIZE(scripts); i++)

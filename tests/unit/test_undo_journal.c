@@ -253,7 +253,7 @@ static int scripted_run(struct io *io, const char *directory)
 {
     struct undo *undo;
     uint64_t first, second, third;
-    if (kit_begin_on(io, directory, 5 * CLOCK_SECOND, &undo, NULL) != 0)
+    if (kit_begin_on(io, 0, directory, 5 * CLOCK_SECOND, &undo, NULL) != 0)
         return -1;
     int result = -1;
     if (undo_lock_vm(undo, VM_A, "web1", NULL) == 0 &&
@@ -303,16 +303,91 @@ static void each_fault_for_good_is_survived(void **state)
     each_fault_is_survived(state, true);
 }
 
+static void after_a_fault_nothing_more_is_appended(void **state)
+{
+    struct io *io = io_fault_new((struct io_fault){.fail_at = 6, .number = EIO});
+    struct journal *journal;
+    CLEANUP_JSON json_t *arguments = undo_path_arguments("/a");
+    uint64_t step;
+    assert_int_equal(journal_create(io, *state, "x", &journal, NULL), 0);
+    assert_false(io_fault_fired(io));
+    while (!io_fault_fired(io))
+        (void)journal_add(journal, "", "remove-file", arguments, &step, NULL);
+    uint64_t calls = io_fault_calls(io);
+    assert_int_equal(journal_add(journal, "", "remove-file", arguments, &step, NULL), -1);
+    assert_int_equal(journal_strike(journal, &step, 1, NULL), -1);
+    assert_true(io_fault_calls(io) == calls);
+    journal_free(journal);
+    io_fault_free(io);
+}
+
+static void a_refused_step_is_struck(void **state)
+{
+    struct undo *undo = kit_begin(*state, 5 * CLOCK_SECOND);
+    uint64_t step;
+    assert_int_equal(
+        undo_add(undo, VM_A, "refuse", kit_file_arguments(*state, "file"), &step, NULL), -1);
+    assert_false(is_on_disk(*state, "file"));
+    kit_add(undo, VM_A, "remove-file", kit_file_arguments(*state, "file"));
+    assert_true(is_on_disk(*state, "file"));
+    undo_end(undo);
+}
+
+/* One try: false when the n-th call was not that of the record. */
+static bool fail_final_record(const char *directory, uint64_t n, bool by_watchdog)
+{
+    struct io *io = io_fault_new((struct io_fault){.fail_at = n, .number = ENOSPC});
+    struct undo *undo = NULL;
+    uint64_t step = 0;
+    bool reached = kit_begin_on(io, 0, directory, 5 * CLOCK_SECOND, &undo, NULL) == 0 &&
+                   make_file(undo, directory, "first", &step) == 0 &&
+                   make_file(undo, directory, "second", &step) == 0;
+    if (reached) {
+        assert_int_equal(undo_strike_all(undo, NULL), -1);
+        assert_true(io_fault_fired(io));
+        if (by_watchdog) {
+            assert_int_equal(undo_lease(undo, step, clock_monotonic(), "late", NULL), 0);
+            await(kit_is_called_off(undo));
+        }
+        assert_int_equal(undo_all(undo, NULL), 0);
+        assert_false(kit_exists(directory, "first"));
+        assert_false(kit_exists(directory, "second"));
+    }
+    undo_end(undo);
+    io_fault_free(io);
+    return reached;
+}
+
+/* The record that makes all steps final cannot be written: they are open as before, for the
+ * requester and for the watchdog. */
+static void a_final_record_that_fails(void **state)
+{
+    for (int by_watchdog = 0; by_watchdog < 2; by_watchdog++) {
+        uint64_t n = 1;
+        while (!fail_final_record(*state, n, by_watchdog))
+            n++;
+        assert_int_equal(kit_recover(*state, NULL, NULL, NULL) < 0, 0);
+        assert_int_equal(kit_journals(*state), 0);
+    }
+}
+
 int main(int count, char **arguments)
 {
     kit_init();
     if (count > 5 && strcmp(arguments[1], "watchdog") == 0)
         return kit_main_watchdog(arguments);
     const struct CMUnitTest tests[] = {
-        kit_test(the_documented_format_is_read), kit_test(what_is_not_the_format_is_refused),
-        kit_test(a_torn_last_line_is_ignored),   kit_test(a_damaged_line_is_reported),
-        kit_test(recovery_does_not_guess),       kit_test(what_is_written_is_read),
-        kit_test(each_fault_once_is_survived),   kit_test(each_fault_for_good_is_survived),
+        kit_test(the_documented_format_is_read),
+        kit_test(what_is_not_the_format_is_refused),
+        kit_test(a_torn_last_line_is_ignored),
+        kit_test(a_damaged_line_is_reported),
+        kit_test(recovery_does_not_guess),
+        kit_test(what_is_written_is_read),
+        kit_test(after_a_fault_nothing_more_is_appended),
+        kit_test(a_refused_step_is_struck),
+        kit_test(a_final_record_that_fails),
+        kit_test(each_fault_once_is_survived),
+        kit_test(each_fault_for_good_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

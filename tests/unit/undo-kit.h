@@ -216,8 +216,8 @@ static inline json_t *kit_file_arguments(const char *directory, const char *name
 
 /* ---- Runs ---------------------------------------------------------------------------------- */
 
-static inline int kit_begin_on(struct io *io, const char *directory, int64_t stall,
-                               struct undo **ret_undo, struct error *error)
+static inline int kit_begin_on(struct io *io, int64_t patience, const char *directory,
+                               int64_t stall, struct undo **ret_undo, struct error *error)
 {
     CLEANUP_FREE char *state = kit_path(directory, "state");
     static char name[] = "test", verb[] = "watchdog";
@@ -229,14 +229,14 @@ static inline int kit_begin_on(struct io *io, const char *directory, int64_t sta
         .arguments = arguments,
         .stall = stall,
     };
-    return undo_begin_on(io, &settings, &kit_table, ret_undo, error);
+    return undo_begin_on(io, patience, &settings, &kit_table, ret_undo, error);
 }
 
 static inline struct undo *kit_begin(const char *directory, int64_t stall)
 {
     struct undo *undo = NULL;
     struct error error = ERROR_INIT;
-    if (kit_begin_on(io_real(), directory, stall, &undo, &error) != 0)
+    if (kit_begin_on(io_real(), 0, directory, stall, &undo, &error) != 0)
         fail_msg("%s", error.message);
     return undo;
 }
@@ -349,6 +349,7 @@ static inline int kit_setup(void **state)
 static inline int kit_teardown(void **state)
 {
     const char *fault = kit_reap_all();
+    (void)fflush(stdout);
     kit_remove_tree(*state);
     free(*state);
     if (fault) {
