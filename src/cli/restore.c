@@ -122,7 +122,7 @@ static void print_vm(const json_t *vm, bool plan)
     {
         output_line(stdout, "   network %s (%s): %s", json_string_or(item, "source", "none"),
                     json_string_or(item, "mac", ""),
-                    json_boolean_or(item, "connected", false) ? "connected" : "DISCONNECTED");
+                    json_boolean_or(item, "connected", false) ? "connected" : "NOT THERE");
     }
     json_array_foreach(json_object_get(vm, "notices"), index, item)
     {

@@ -1,0 +1,131 @@
+#!/usr/bin/env bats
+# What a backup names and what a restore does to definitions, networks and places, with VMs that are off: no guest has to boot.
+
+load helpers
+load product
+
+network=lan
+bridge=vmshadow-br9
+
+setup_file() {
+    product_setup
+}
+
+teardown_file() {
+    for name in files nic elsewhere agentless pair1 pair2; do
+        vm_destroy_everything $name
+    done
+    virsh -q net-undefine $network 2>/dev/null || true
+    product_teardown
+}
+
+teardown() {
+    nothing_left
+}
+
+define_network() {
+    virsh -q net-define /dev/stdin <<<"<network><name>$network</name><bridge name='vmshadow-lan'/></network>"
+}
+
+@test "B1: the component names every file of the VM, and the caption its method" {
+    vm_define files --disk qcow2-chain --disk raw
+    run -0 --separate-stderr vmshadow inspect files --json
+    vm=$(jq '.vms[0]' <<<"$output")
+    [ "$(jq -r .uuid <<<"$vm")" = "$(virsh -q domuuid files)" ]
+    [ "$(jq -r .caption <<<"$vm")" = 'Backup Using Saved State\files' ]
+    paths=$(jq -r '.files[].path' <<<"$vm")
+    for path in /etc/libvirt/qemu/files.xml $images/files-data0.qcow2 $images/files-data0.qcow2.base $images/files-data1.raw; do
+        grep -qxF "$path" <<<"$paths" || fail "$path is not named: $paths"
+    done
+    for role in kernel initrd; do
+        [ "$(jq -r --arg role $role '[.files[] | select(.role == $role)] | length' <<<"$vm")" = 1 ]
+    done
+}
+
+@test "B4: a running VM without guest agent is refused at planning, with the condition that does not hold" {
+    vm_define agentless --no-agent
+    vm_start agentless
+    run -0 --separate-stderr vmshadow inspect agentless --json
+    [ "$(jq -r '.vms[0].method' <<<"$output")" = saved-state ]
+    [ "$(jq '.vms[0].conditions[0].holds' <<<"$output")" = false ]
+    [ "$(jq '.vms[0].conditions[1].holds' <<<"$output")" = true ]
+    [ "$(jq -r '.vms[0].refused' <<<"$output")" != null ]
+    run -4 --separate-stderr vmshadow backup agentless
+    [[ "$stderr" == *"VM agentless"*"agent"* ]]
+    vm_is agentless running
+    virsh -q destroy agentless
+    [ "$(backups)" = 0 ]
+}
+
+@test "R0: a restore tells PreRestore, then every copy, then PostRestore" {
+    vm_define pair1
+    vm_define pair2 --disk qcow2
+    run -0 vmshadow backup pair1 pair2
+    run -0 vmshadow restore latest --events "$TMPDIR/events"
+    run -0 jq -r '.name' "$TMPDIR/events"
+    names=$(grep -xE 'Identify|PreRestore|Copy|PostRestore' <<<"$output" | tr '\n' ' ')
+    [ "$names" = "Identify PreRestore Copy Copy PostRestore " ] || fail "$names"
+    [ "$(jq -s 'map(select(.result != "VSS_S_OK")) | length' "$TMPDIR/events")" = 0 ]
+    # No copy begins before PreRestore ended, none ends after PostRestore began.
+    run -0 jq -s '(map(select(.name == "PreRestore").end_ns) | max) <= (map(select(.name == "Copy").start_ns) | min)
+        and (map(select(.name == "Copy").end_ns) | max) <= (map(select(.name == "PostRestore").start_ns) | min)' "$TMPDIR/events"
+    [ "$output" = true ]
+    for name in pair1 pair2; do
+        vm_is $name "shut off"
+    done
+}
+
+@test "R2: the VM that is there is replaced, with what was defined for it since" {
+    before=$(virsh -q dumpxml --inactive pair1)
+    virt_name=$(virsh -q domuuid pair1)
+    virsh -q desc pair1 --config --new-desc "changed since" >/dev/null
+    run -0 --separate-stderr vmshadow restore latest pair1 --json
+    [ "$(jq -r '.vms[0].replaces' <<<"$output")" = off ]
+    [ "$(virsh -q domuuid pair1)" = "$virt_name" ]
+    diff <(virsh -q dumpxml --inactive pair1) <(echo "$before")
+    # The other VM of the backup was not named.
+    virsh -q desc pair2 --config --new-desc "changed since" >/dev/null
+    run -0 vmshadow restore latest pair1
+    [ "$(virsh -q desc pair2)" = "changed since" ]
+}
+
+@test "R5: outside the default location a link leads to the VM; an old link of ours is replaced, anything else fails the plan" {
+    mkdir -p "$VMSHADOW_TEST_DIR/place"
+    vm_define elsewhere --directory "$VMSHADOW_TEST_DIR/place"
+    run -0 vmshadow backup elsewhere
+    before=$(virsh -q dumpxml --inactive elsewhere)
+    echo "somebody's" >"$images/elsewhere"
+    run -4 --separate-stderr vmshadow restore latest
+    [[ "$stderr" == *"$images/elsewhere"* ]]
+    [ "$(cat "$images/elsewhere")" = "somebody's" ]
+    diff <(virsh -q dumpxml --inactive elsewhere) <(echo "$before")
+    rm "$images/elsewhere"
+    for _ in 1 2; do
+        run -0 vmshadow restore latest
+        [ "$(readlink "$images/elsewhere")" = "$VMSHADOW_TEST_DIR/place" ]
+    done
+    rm "$images/elsewhere"
+    vm_destroy_everything elsewhere
+    rmdir "$VMSHADOW_TEST_DIR/place"
+}
+
+@test "a network or bridge that is not there is named in the plan, and the definition comes back as it was" {
+    define_network
+    vm_define nic \
+        --xml "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='$network'/><model type='virtio'/></interface>" \
+        --xml "<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='$bridge'/><model type='virtio'/></interface>"
+    before=$(virsh -q dumpxml --inactive nic)
+    run -0 vmshadow backup nic
+    run -0 --separate-stderr vmshadow restore latest --dry-run --json
+    networks=$(jq -c '[.vms[0].networks[] | {mac, source, connected}]' <<<"$output")
+    [ "$networks" = '[{"mac":"52:54:00:00:00:01","source":"lan","connected":true},{"mac":"52:54:00:00:00:02","source":"'$bridge'","connected":false}]' ] ||
+        fail "$networks"
+    # A network that is defined and not active counts, with a notice.
+    notices=$(jq -r '.vms[0].notices[]' <<<"$output")
+    [[ "$notices" == *"$network"*"not active"* && "$notices" == *"$bridge"*"not there"* ]] || fail "$notices"
+    virsh -q net-undefine $network
+    run -0 vmshadow restore latest
+    [[ "$output" == *"network $network (52:54:00:00:00:01): NOT THERE"* ]]
+    # libvirt itself puts the controllers that it added into another order.
+    diff <(virsh -q dumpxml --inactive nic | sort) <(sort <<<"$before")
+}
