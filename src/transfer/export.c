@@ -203,6 +203,8 @@ static int note_answer(void *context, int *number)
     if (!request->number)
         request->number = *number;
     if (--request->commands == 0) {
+        if (request->operation == EXPORT_FLUSH)
+            export->flushing = false;
         request->next = NULL;
         *export->answered_tail = request;
         export->answered_tail = &request->next;
@@ -276,7 +278,8 @@ int export_send(struct export *export, enum export_operation operation, struct b
     unsigned commands = whole ? 1 : (unsigned)((size + most - 1) / most);
     struct export_request *request = begin(export, operation, offset, size, commands);
     request->buffer = buffer;
-    export->flushing = operation == EXPORT_FLUSH;
+    if (operation == EXPORT_FLUSH)
+        export->flushing = true;
     uint64_t end = offset + size;
     do {
         uint64_t piece = end - offset < most ? end - offset : most;

@@ -14,6 +14,10 @@ enum {
     ZERO_LIMIT = 128 << 20, /* servers that write the zeroes must end within the time limit */
 };
 
+/* What may wait in the server's cache before it is asked to flush, while the writing goes on. So
+ * the storage works from the beginning, and the last flush, for which all wait, is short. */
+#define UNFLUSHED_LIMIT (UINT64_C(512) << 20)
+
 struct writer {
     /* Set by transfer_write_disk(), never changed. */
     struct job *job;
@@ -29,6 +33,8 @@ struct writer {
     struct object_id ids[IDS];
     uint64_t zero_offset, zero_end; /* a run of zeroes that is not written yet */
     bool zeroing;                   /* its beginning is in flight */
+    uint64_t unflushed;             /* bytes written since the last flush was sent */
+    bool flushing;                  /* it is in flight */
     struct buffer *ready;           /* authenticated, oldest first */
 };
 
@@ -162,6 +168,21 @@ static int send_zeroes(struct writer *writer, struct error *error)
     return 0;
 }
 
+static int send_flush(struct writer *writer, struct error *error)
+{
+    writer->flushing = true;
+    writer->unflushed = 0;
+    return export_send(&writer->export, EXPORT_FLUSH, NULL, 0, 0, error);
+}
+
+static int flush_early(struct writer *writer, struct error *error)
+{
+    if (writer->unflushed < UNFLUSHED_LIMIT || writer->flushing ||
+        !export_has_room(&writer->export))
+        return 0;
+    return send_flush(writer, error);
+}
+
 static bool means_unsupported(int number)
 {
     return number == EOPNOTSUPP || number == EINVAL;
@@ -181,10 +202,17 @@ static int take_answer(struct writer *writer, const struct export_request *answe
     }
     if (answer->number)
         return export_fault(answer, error);
-    if (answer->operation == EXPORT_ZERO)
+    switch (answer->operation) {
+    case EXPORT_FLUSH:
+        writer->flushing = false;
+        break;
+    case EXPORT_ZERO:
         writer->zero_offset += answer->size;
-    else
+        break;
+    default:
+        writer->unflushed += answer->size;
         atomic_fetch_add(&writer->disk->bytes_read, answer->size);
+    }
     atomic_fetch_add(&writer->disk->bytes_done, answer->size);
     return 0;
 }
@@ -205,7 +233,7 @@ static int write_all(struct writer *writer, struct error *error)
 {
     for (;;) {
         if (plan(writer, error) != 0 || send_data(writer, error) != 0 ||
-            send_zeroes(writer, error) != 0)
+            send_zeroes(writer, error) != 0 || flush_early(writer, error) != 0)
             return -1;
         if (writer->next == writer->chunks && !writer->export.in_flight &&
             buffers_held(&writer->share) == 0)
@@ -213,7 +241,7 @@ static int write_all(struct writer *writer, struct error *error)
         if (wait_and_take(writer, error) != 0)
             return -1;
     }
-    if (export_send(&writer->export, EXPORT_FLUSH, NULL, 0, 0, error) != 0)
+    if (send_flush(writer, error) != 0)
         return -1;
     while (writer->export.in_flight)
         if (wait_and_take(writer, error) != 0)

@@ -156,9 +156,9 @@ static struct object_id store_pattern(struct repository *repository, uint64_t si
 }
 
 static void fail_restore(struct repository *repository, const struct object_id *root, uint64_t size,
-                         struct server server, struct error *error)
+                         struct server server, int64_t time_limit, struct error *error)
 {
-    struct transfer_settings settings = {.time_limit = 300 * CLOCK_MILLISECOND};
+    struct transfer_settings settings = {.time_limit = time_limit};
     struct transfer_disk disk = disk_of(&server, size);
     disk.root = *root;
     *error = ERROR_INIT;
@@ -174,16 +174,16 @@ static void targets_that_cannot_hold_it_are_refused(void **state)
     struct error error;
     struct repository *repository = kit_repository();
     struct object_id root = store_pattern(repository, size);
-    fail_restore(repository, &root, size, server_nbdkit("--readonly", "memory", "4M", NULL),
+    fail_restore(repository, &root, size, server_nbdkit("--readonly", "memory", "4M", NULL), 0,
                  &error);
     assert_error(&error, ERROR_REFUSED, "read-only");
-    fail_restore(repository, &root, size, server_nbdkit("memory", "5M", NULL), &error);
+    fail_restore(repository, &root, size, server_nbdkit("memory", "5M", NULL), 0, &error);
     assert_error(&error, ERROR_REFUSED, "5242880 bytes, 4194304 were expected");
-    fail_restore(repository, &root, size + 1, server_nbdkit("memory", "5M", NULL), &error);
+    fail_restore(repository, &root, size + 1, server_nbdkit("memory", "5M", NULL), 0, &error);
     assert_error(&error, ERROR_DAMAGED, "4194304 bytes, 4194305 were expected");
     fail_restore(
         repository, &root, size,
-        server_nbdkit("eval", "get_size=echo 4M", "pread=exit 1", "pwrite=cat >/dev/null", NULL),
+        server_nbdkit("eval", "get_size=echo 4M", "pread=exit 1", "pwrite=cat >/dev/null", NULL), 0,
         &error);
     assert_error(&error, ERROR_REFUSED, "cannot flush");
     repository_free(repository);
@@ -199,15 +199,16 @@ static void write_faults_name_the_place(void **state)
     fail_restore(repository, &root, size,
                  server_nbdkit("--filter=error", "memory", "4M", "error-pwrite=ENOSPC",
                                "error-pwrite-rate=100%", NULL),
-                 &error);
+                 0, &error);
     assert_error(&error, ERROR_SPACE, "cannot write 65536 bytes at offset ");
     fail_restore(repository, &root, size,
                  server_nbdkit("eval", "get_size=echo 4M", "pread=exit 1", "pwrite=cat >/dev/null",
                                "flush=echo EIO >&2; exit 1", NULL),
-                 &error);
+                 0, &error);
     assert_error(&error, ERROR_FAILED, "cannot flush: Input/output error");
     fail_restore(repository, &root, size,
-                 server_nbdkit("--filter=delay", "memory", "4M", "wdelay=30", NULL), &error);
+                 server_nbdkit("--filter=delay", "memory", "4M", "wdelay=30", NULL),
+                 CLOCK_SECOND / 3, &error);
     assert_error(&error, ERROR_TIMEOUT, "has not answered for");
     repository_free(repository);
 }
@@ -219,11 +220,11 @@ static void a_flush_has_its_own_limit(void **state)
     const uint64_t size = CHUNK;
     struct error error = ERROR_INIT;
     struct repository *repository = kit_repository();
-    struct transfer_settings settings = {.time_limit = 100 * CLOCK_MILLISECOND};
+    struct transfer_settings settings = {.time_limit = CLOCK_SECOND / 2};
     struct object_id root = store_pattern(repository, size);
     CLEANUP_SERVER struct server slow =
         server_nbdkit("eval", "get_size=echo 64K", "pread=exit 1", "pwrite=cat >/dev/null",
-                      "flush=sleep 0.3", NULL);
+                      "flush=sleep 1", NULL);
     struct transfer_disk disk = disk_of(&slow, size);
     disk.root = root;
     if (transfer_restore(repository, &disk, 1, &settings, NULL, NULL, &error) != 0)

@@ -153,6 +153,56 @@ static void disks_share_few_buffers(void **state)
     repository_free(repository);
 }
 
+/* A disk that is the same chunk all over. */
+static struct object_id store_repeated(struct repository *repository, uint64_t size)
+{
+    struct error error = ERROR_INIT;
+    struct repository_writer *writer = kit_writer(repository);
+    struct disk_writer *tree = NULL;
+    struct transfer_disk disk = {.size = size};
+    struct object_id id;
+    uint64_t stored;
+    CLEANUP_FREE uint8_t *data = memory_new(1, CHUNK);
+    kit_random(data, CHUNK, 0, 1);
+    assert_int_equal(repository_writer_put(writer, OBJECT_DATA, data, CHUNK, &id, &stored, &error),
+                     0);
+    assert_int_equal(disk_writer_new(writer, size, &tree, &error), 0);
+    for (uint64_t chunk = 0; chunk < size / CHUNK; chunk++)
+        assert_int_equal(disk_writer_set(tree, chunk, &id, &error), 0);
+    assert_int_equal(disk_writer_finish(tree, &disk.root, &stored, &error), 0);
+    kit_commit(writer, &disk, 1);
+    return disk.root;
+}
+
+/* The storage is asked to begin before all is written, and once more at the end. */
+static void much_data_is_flushed_on_the_way(void **state)
+{
+    (void)state;
+    const uint64_t size = 560 * MIB;
+    struct repository *repository = kit_repository();
+    CLEANUP_FREE char *log = kit_path("log");
+    CLEANUP_FREE char *option = memory_format("logfile=%s", log);
+    struct server server = server_nbdkit("--filter=log", "null", "size=560M", option, NULL);
+    struct transfer_disk disk = {.label = "disk", .nbd_uri = server.uri, .size = size};
+    disk.root = store_repeated(repository, size);
+    kit_restore(repository, &disk, 1);
+    assert_int_equal(disk.bytes_read, size);
+    server_stop(&server);
+    char line[512], last[512] = "";
+    unsigned flushes = 0;
+    FILE *file = fopen(log, "re");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        if (strstr(line, " Flush id=") || strstr(line, " Write id=")) {
+            flushes += strstr(line, " Flush id=") != NULL;
+            memcpy(last, line, sizeof last);
+        }
+    fclose(file);
+    assert_int_equal(flushes, 2);
+    assert_non_null(strstr(last, " Flush id="));
+    repository_free(repository);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,6 +211,7 @@ int main(void)
         cmocka_unit_test(odd_sizes_come_back),
         cmocka_unit_test(zeroes_are_written_where_they_must),
         cmocka_unit_test(disks_share_few_buffers),
+        cmocka_unit_test(much_data_is_flushed_on_the_way),
     };
     return cmocka_run_group_tests_name("transfer: restore", tests, kit_make_folder,
                                        kit_remove_folder);
