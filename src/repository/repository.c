@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    default_chunk_size = 512 << 10, /* measured: docs/format/README.md ("Chunk size and level") */
+    default_chunk_size = 256 << 10, /* measured: docs/performance.md */
     default_pack_size = 32 << 20,
     default_segment_limit = 128 << 10,
     default_packs_alive = 3,

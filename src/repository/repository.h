@@ -36,7 +36,8 @@ enum object_type {
 /* ---- Making and opening -------------------------------------------------------------------- */
 
 struct repository_parameters {
-    uint32_t chunk_size; /* power of two, 64 KiB..4 MiB; 0 = default (docs/format/ says why) */
+    /* Power of two, 64 KiB..4 MiB; 0 = default: 256 KiB, measured (docs/performance.md). */
+    uint32_t chunk_size;
     /* NULL = no encryption: anybody who reads the storage reads the disks, and nobody can tell
      * tampering from the real thing; damage by accident is still found. */
     const char *passphrase;
@@ -48,9 +49,12 @@ int repository_init(struct backend *backend, const struct repository_parameters 
                     struct error *error);
 
 struct repository;
-/* `passphrase` may be NULL for a repository without encryption. ERROR_NOT_FOUND: no repository
- * there; ERROR_AUTHENTICATION: wrong passphrase (or a passphrase is needed); ERROR_DAMAGED; an
- * unknown format version is refused by name. Takes over the backend on success only. */
+/* `passphrase` must be NULL for a repository without encryption. ERROR_NOT_FOUND: no repository
+ * there; ERROR_AUTHENTICATION: wrong passphrase, or one is needed, or one was given for a
+ * repository that has none (somebody may have replaced it); ERROR_DAMAGED; ERROR_REFUSED: a format
+ * version of the future, by name. Damaged parts of the index are no obstacle: what only they knew
+ * is stored again or found by repository_verify(). Takes some 0.3 s and 64 MiB for scrypt. Takes
+ * over the backend on success only. */
 int repository_open(struct backend *backend, const char *passphrase,
                     struct repository **ret_repository, struct error *error);
 /* Does it need a passphrase? */
@@ -68,7 +72,9 @@ int repository_writer_new(struct repository *repository, struct repository_write
                           struct error *error);
 
 /* Store an object (at most 4 MiB) unless it is known. ret_stored = bytes added to the repository,
- * 0 when it was known or zero. Blocks while packs are being put. Any thread. */
+ * 0 when it was known or zero. Blocks while packs are being put. Any thread. The first failure,
+ * also of a pack that is put behind the scenes, is that of the writer: every later call fails with
+ * it. */
 int repository_writer_put(struct repository_writer *writer, enum object_type type, const void *data,
                           size_t size, struct object_id *ret_id, uint64_t *ret_stored,
                           struct error *error);
@@ -98,8 +104,14 @@ int repository_writer_put_document(struct repository_writer *writer, const void 
 /* Publish the packs and index, then the backup: `manifest` is stored encrypted and authenticated
  * together with `backup` (its id). See docs/format/backup.md for the members that this room reads
  * ("id", "time",
+ * "documents"{name:root},
  * "vms"[].{"name","uuid","disks"[].{"target","size","root"},"documents"{name:root}}); the requester
- * may add others. After it returned 0 the backup is listed. Frees the writer. */
+ * may add others, but every root must be in one of these places. "time" must be there; "id" and
+ * "committed" are set here. ERROR_EXISTS: there is a backup of this id; ERROR_USAGE or
+ * ERROR_DAMAGED: the manifest is not as documented; ERROR_FAILED: it names a root that was never
+ * put. No other call of this writer may be under way. After it returned 0 the backup is listed;
+ * after -1 it is not, but for the case that only its last sync failed. Frees the writer.
+ */
 int repository_writer_commit(struct repository_writer *writer, const struct id *backup,
                              const json_t *manifest, struct error *error);
 /* Give up: what was put already stays without a backup that refers to it and waits for prune.
@@ -115,7 +127,8 @@ int repository_list(struct repository *repository,
                     void (*damaged)(void *context, const char *name, const struct error *error),
                     void *context, struct error *error);
 /* `name` = id, a unique beginning of one (4 characters or more), or "latest". New reference.
- * ERROR_NOT_FOUND; ERROR_USAGE when it is ambiguous. */
+ * ERROR_NOT_FOUND; ERROR_USAGE when it is ambiguous; ERROR_DAMAGED, for "latest" also when any
+ * backup cannot be read (it might be the latest). */
 json_t *repository_load(struct repository *repository, const char *name, struct error *error);
 
 /* Read one object into `buffer` of `capacity` bytes; authenticated and compared with its id.

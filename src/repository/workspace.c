@@ -4,11 +4,12 @@
 #include <pthread.h>
 #include <string.h>
 
-/* From the measurement in docs/format/README.md ("Chunk size and level"). */
+/* Measured: docs/performance.md. */
 enum { compression_level = 1 };
 
 struct workspace_pool {
     const struct crypto *crypto;
+    int level;
     pthread_mutex_t lock;
     struct workspace *idle; /* guarded by lock */
 };
@@ -17,19 +18,25 @@ struct workspace_pool *workspace_pool_new(const struct crypto *crypto)
 {
     struct workspace_pool *pool = NEW(struct workspace_pool);
     pool->crypto = crypto;
+    pool->level = compression_level;
     pthread_mutex_init(&pool->lock, NULL);
     return pool;
 }
 
-static struct workspace *workspace_new(const struct crypto *crypto)
+void workspace_pool_set_level(struct workspace_pool *pool, int level)
+{
+    pool->level = level;
+}
+
+static struct workspace *workspace_new(const struct workspace_pool *pool)
 {
     struct workspace *workspace = NEW(struct workspace);
-    crypto_context_init(&workspace->crypto, crypto);
+    crypto_context_init(&workspace->crypto, pool->crypto);
     workspace->compress = ZSTD_createCCtx();
     workspace->decompress = ZSTD_createDCtx();
     if (!workspace->compress || !workspace->decompress)
         abort(); /* no memory */
-    (void)ZSTD_CCtx_setParameter(workspace->compress, ZSTD_c_compressionLevel, compression_level);
+    (void)ZSTD_CCtx_setParameter(workspace->compress, ZSTD_c_compressionLevel, pool->level);
     return workspace;
 }
 
@@ -62,7 +69,7 @@ struct workspace *workspace_take(struct workspace_pool *pool)
     if (workspace)
         pool->idle = workspace->next;
     pthread_mutex_unlock(&pool->lock);
-    return workspace ? workspace : workspace_new(pool->crypto);
+    return workspace ? workspace : workspace_new(pool);
 }
 
 /* A manifest may have needed much; objects never do. */

@@ -21,6 +21,8 @@ struct workspace {
 struct workspace_pool;
 struct workspace_pool *workspace_pool_new(const struct crypto *crypto);
 void workspace_pool_free(struct workspace_pool *pool);
+/* zstd's level for workspaces that are made from now on. Before the first use. */
+void workspace_pool_set_level(struct workspace_pool *pool, int level);
 /* Never NULL; give it back. Any thread. */
 struct workspace *workspace_take(struct workspace_pool *pool);
 void workspace_give(struct workspace_pool *pool, struct workspace *workspace);
