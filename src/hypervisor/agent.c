@@ -32,8 +32,7 @@ static int begin(struct hypervisor *hypervisor, const char *uuid, int64_t limit,
     if (call_begin_domain(hypervisor, CALL_AGENT, uuid, &call, error) != 0)
         return -1;
     if (VIR(virDomainAgentSetResponseTimeout(call.domain, whole_seconds(limit), 0)) != 0) {
-        (void)call_error(error, "VM %s: cannot set the time limit of its guest agent",
-                         virDomainGetName(call.domain));
+        (void)call_error(error, "VM %s: cannot set the time limit of its guest agent", call.name);
         call_end(&call);
         return -1;
     }
@@ -43,7 +42,7 @@ static int begin(struct hypervisor *hypervisor, const char *uuid, int64_t limit,
 
 static int fail(struct error *error, const struct call *call, const char *what)
 {
-    return call_error(error, "VM %s: %s", virDomainGetName(call->domain), what);
+    return call_error(error, "VM %s: %s", call->name, what);
 }
 
 /* Send one command that has no arguments; the "return" member is handed back. */
@@ -167,7 +166,7 @@ int agent_get_volumes(struct hypervisor *hypervisor, const char *uuid, int64_t l
         return fail(error, &call, "its guest agent tells no file systems");
     int result = read_volumes(parameters, count, ret_volumes, error);
     virTypedParamsFree(parameters, count);
-    return result == 0 ? 0 : error_prefix(error, "VM %s: ", virDomainGetName(call.domain));
+    return result == 0 ? 0 : error_prefix(error, "VM %s: ", call.name);
 }
 
 /* ---- Freeze and thaw ---- */
@@ -209,7 +208,7 @@ int agent_is_frozen(struct hypervisor *hypervisor, const char *uuid, int64_t lim
     const char *status = json_string_value(answer);
     if (!status || (strcmp(status, "frozen") != 0 && strcmp(status, "thawed") != 0))
         return error_set(error, ERROR_FAILED, "VM %s: the guest agent tells no freeze status",
-                         virDomainGetName(call.domain));
+                         call.name);
     *ret_frozen = strcmp(status, "frozen") == 0;
     return 0;
 }

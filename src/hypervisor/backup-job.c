@@ -69,13 +69,14 @@ static bool names_socket(const char *xml, const char *socket)
 int backup_job_look(virDomainPtr domain, const char *socket, enum backup_job_state *ret_state,
                     struct error *error)
 {
+    const char *name = virDomainGetName(domain);
     CLEANUP_FREE char *xml = VIR(virDomainBackupGetXMLDesc(domain, 0));
     if (xml) {
         *ret_state = names_socket(xml, socket) ? BACKUP_JOB_OURS : BACKUP_JOB_FOREIGN;
         return 0;
     }
     if (call_last_code() != VIR_ERR_NO_DOMAIN_BACKUP)
-        return call_error(error, "VM %s: cannot ask for its backup job", virDomainGetName(domain));
+        return call_error(error, "VM %s: cannot ask for its backup job", name);
     *ret_state = is_starting(domain) ? BACKUP_JOB_STARTING : BACKUP_JOB_NONE;
     return 0;
 }
@@ -102,8 +103,7 @@ static int look_once(struct hypervisor *hypervisor, const char *uuid, const char
                     : job == BACKUP_JOB_STARTING ? WAITING
                                                  : ENDED;
     if (*ret_progress == ABORTING && abort && VIR(virDomainAbortJob(call.domain)) != 0)
-        return call_error(error, "VM %s: the backup job cannot be aborted",
-                          virDomainGetName(call.domain));
+        return call_error(error, "VM %s: the backup job cannot be aborted", call.name);
     return 0;
 }
 
@@ -117,7 +117,7 @@ static int resume_once(struct hypervisor *hypervisor, const char *uuid, struct e
     if (state != DOMAIN_PAUSED_IO || VIR(virDomainResume(call.domain)) == 0)
         return 0;
     return call_error(error, "VM %s was paused for lack of scratch space and cannot be resumed",
-                      virDomainGetName(call.domain));
+                      call.name);
 }
 
 static bool is_gone(struct error *fault)

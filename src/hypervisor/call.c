@@ -180,6 +180,7 @@ static int connect_call(struct call *call, struct connection *connection, const 
         if (!uuid || look_up(connection, uuid, &call->domain, &fault) == 0) {
             (void)virConnectRef(connection->connection);
             call->connection = connection->connection;
+            call->name = call->domain ? virDomainGetName(call->domain) : NULL;
             return 0;
         }
         if (fault.kind == ERROR_NOT_FOUND || virConnectIsAlive(connection->connection) == 1)

@@ -40,6 +40,7 @@ struct call {
     enum call_kind kind;
     virConnectPtr connection; /* a reference */
     virDomainPtr domain;      /* a reference, or NULL */
+    const char *name;         /* of the domain; asking libvirt for it clears the last failure */
 };
 #define CALL_NONE ((struct call){.hypervisor = NULL})
 #define CLEANUP_CALL CLEANUP(call_end)

@@ -17,7 +17,7 @@ int domain_destroy(struct hypervisor *hypervisor, const char *uuid, struct error
         return 0;
     /* It may have stopped by itself meanwhile. */
     struct error fault = ERROR_INIT;
-    (void)call_error(&fault, "VM %s cannot be powered off", virDomainGetName(call.domain));
+    (void)call_error(&fault, "VM %s cannot be powered off", call.name);
     if (VIR(virDomainIsActive(call.domain)) == 0)
         return 0;
     error_move(error, &fault);
@@ -31,7 +31,7 @@ int domain_start(struct hypervisor *hypervisor, const char *uuid, struct error *
         return -1;
     if (VIR(virDomainIsActive(call.domain)) == 1 || VIR(virDomainCreate(call.domain)) == 0)
         return 0;
-    return call_error(error, "VM %s cannot be started", virDomainGetName(call.domain));
+    return call_error(error, "VM %s cannot be started", call.name);
 }
 
 int domain_undefine(struct hypervisor *hypervisor, const char *uuid, struct error *error)
@@ -51,7 +51,7 @@ int domain_undefine(struct hypervisor *hypervisor, const char *uuid, struct erro
     if (VIR(virDomainUndefineFlags(call.domain, flags)) == 0 ||
         call_last_code() == VIR_ERR_NO_DOMAIN)
         return 0;
-    return call_error(error, "VM %s cannot be undefined", virDomainGetName(call.domain));
+    return call_error(error, "VM %s cannot be undefined", call.name);
 }
 
 /* ERROR_EXISTS when another VM has this name. */
@@ -91,7 +91,7 @@ int domain_set_autostart(struct hypervisor *hypervisor, const char *uuid, bool a
         return -1;
     if (VIR(virDomainSetAutostart(call.domain, autostart)) == 0)
         return 0;
-    return call_error(error, "autostart of VM %s cannot be set", virDomainGetName(call.domain));
+    return call_error(error, "autostart of VM %s cannot be set", call.name);
 }
 
 int domain_network_exists(struct hypervisor *hypervisor, const char *name, bool *ret_exists,

@@ -116,8 +116,9 @@ static enum domain_state paused_state(int reason)
 int domain_read_state(virDomainPtr handle, enum domain_state *ret_state, struct error *error)
 {
     int state, reason;
+    const char *name = virDomainGetName(handle);
     if (VIR(virDomainGetState(handle, &state, &reason, 0)) != 0)
-        return call_error(error, "VM %s", virDomainGetName(handle));
+        return call_error(error, "VM %s", name);
     switch (state) {
     case VIR_DOMAIN_RUNNING:
     case VIR_DOMAIN_BLOCKED:
@@ -213,7 +214,7 @@ int domain_read_definition(struct hypervisor *hypervisor, const char *uuid, char
         return -1;
     char *xml = read_definition(call.domain);
     if (!xml)
-        return call_error(error, "VM %s: cannot read its XML", virDomainGetName(call.domain));
+        return call_error(error, "VM %s: cannot read its XML", call.name);
     *ret_xml = xml;
     return 0;
 }
@@ -222,16 +223,14 @@ static int read_texts(virDomainPtr handle, char **ret_inactive, char **ret_live,
                       struct error *error)
 {
     char *live = NULL;
+    const char *name = virDomainGetName(handle);
     int active = VIR(virDomainIsActive(handle));
-    char *inactive =
-        active < 0
-            ? NULL
-            : VIR(virDomainGetXMLDesc(handle, VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_SECURE));
+    char *inactive = active < 0 ? NULL : read_definition(handle);
     if (inactive && active == 1)
         live = VIR(virDomainGetXMLDesc(handle, 0));
     if (!inactive || (active == 1 && !live)) {
         free(inactive);
-        return call_error(error, "VM %s: cannot read its XML", virDomainGetName(handle));
+        return call_error(error, "VM %s: cannot read its XML", name);
     }
     *ret_inactive = inactive;
     *ret_live = live;

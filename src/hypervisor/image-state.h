@@ -19,7 +19,7 @@ struct image_state {
     ino_t inode;
     off_t size;
     struct timespec modified;
-    uint64_t written[4]; /* block devices: writes, sectors written, discards, sectors discarded */
+    uint64_t written[2]; /* block devices: sectors written and discarded so far */
 };
 
 int image_state_read(const char *path, struct image_state *ret_state, struct error *error);

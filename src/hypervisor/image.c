@@ -76,6 +76,15 @@ int image_read(const char *path, const char *format, struct image *ret_image, st
     return 0;
 }
 
+int image_read_options(const char *options, struct image *ret_image, struct error *error)
+{
+    const char *const arguments[] = {"qemu-img", "info", "--output=json", options, NULL};
+    CLEANUP_FREE char *output = NULL;
+    if (process_run((char *const *)arguments, TIME_LIMIT, &output, error) != 0)
+        return -1;
+    return image_read_json(output, ret_image, error);
+}
+
 /* "nbd://host", "json:{...}", "rbd:pool/image": what QEMU would not take as a file name. */
 static bool is_file_name(const char *name)
 {

@@ -22,6 +22,9 @@ void image_clear(struct image *image);
 /* qemu-img info -U -f FORMAT PATH; PATH is absolute. ERROR_NOT_FOUND when it is not there. 20 s. */
 int image_read(const char *path, const char *format, struct image *ret_image, struct error *error);
 
+/* The same of what server_options() made of one layer, or of a network source. */
+int image_read_options(const char *options, struct image *ret_image, struct error *error);
+
 /* Read what qemu-img printed; for tests. */
 int image_read_json(const char *text, struct image *ret_image, struct error *error);
 

@@ -50,7 +50,7 @@ static int add_clone_step(struct instant *instant, struct instant_layer *layer, 
 }
 
 /* What the header of one image says must fit what will be opened. */
-static int check_image(const struct instant_layer *layer, int64_t *size, struct error *error)
+static int check_image(const struct instant_layer *layer, struct error *error)
 {
     CLEANUP_IMAGE struct image image = {.size = 0};
     if (!layer->path || !layer->format)
@@ -66,8 +66,6 @@ static int check_image(const struct instant_layer *layer, int64_t *size, struct 
         return error_set(error, ERROR_REFUSED,
                          "image %s is encrypted by QEMU: it can be read only while the VM runs",
                          layer->path);
-    if (size)
-        *size = image.size;
     return 0;
 }
 
@@ -87,21 +85,21 @@ static void take_layers(const struct disk *disk, struct instant_disk *into)
         into->layers[i].path = memory_copy_string(disk->layers[i].path);
         into->layers[i].format = memory_copy_string(disk->layers[i].format);
     }
-    into->size = disk->size;
 }
 
-/* With clones or without: the chain as server_options() takes it. The strings stay the layers'. */
-static int make_options(const struct instant *instant, const struct instant_disk *disk, bool clones,
-                        char **ret_options, struct error *error)
+/* The first `count` layers, as clones or not, as server_options() takes them. The strings stay the
+ * layers'. */
+static int make_options(const struct instant *instant, const struct instant_disk *disk,
+                        size_t count, bool clones, char **ret_options, struct error *error)
 {
-    struct disk_layer *layers = NEW_ARRAY(struct disk_layer, disk->layer_count + 1);
-    for (size_t i = 0; i < disk->layer_count; i++) {
+    struct disk_layer *layers = NEW_ARRAY(struct disk_layer, count + 1);
+    for (size_t i = 0; i < count; i++) {
         const struct instant_layer *layer = &disk->layers[i];
         layers[i].path = clones && layer->clone ? layer->clone : layer->path;
         layers[i].format = layer->format;
     }
-    int result = server_options(layers, disk->layer_count, disk->facts,
-                                !instant->owner->hold_stopped, ret_options, error);
+    int result = server_options(layers, count, disk->facts, !instant->owner->hold_stopped,
+                                ret_options, error);
     free(layers);
     return result;
 }
@@ -115,9 +113,9 @@ static int prepare_disk(struct instant *instant, struct instant_disk *disk, size
                          "a slice of an image can be read only while the VM "
                          "runs");
     for (size_t i = 0; i < disk->layer_count; i++)
-        if (check_image(&disk->layers[i], i == 0 ? &disk->size : NULL, error) != 0)
+        if (check_image(&disk->layers[i], error) != 0)
             return -1;
-    if (make_options(instant, disk, false, &options, error) != 0)
+    if (make_options(instant, disk, disk->layer_count, false, &options, error) != 0)
         return -1;
     for (size_t i = 0; i < disk->layer_count; i++)
         if (disk->layers[i].path &&
@@ -261,17 +259,26 @@ static int must_be_off(struct instant *instant, const char *when, struct error *
     return error_hint(error, "back it up again, now as a running VM");
 }
 
+/* qemu-img looks at a top layer without its backing, and refuses options for it. */
+static int start_server(struct instant *instant, struct instant_disk *disk, struct error *error)
+{
+    CLEANUP_FREE char *top = NULL;
+    CLEANUP_FREE char *chain = NULL;
+    CLEANUP_IMAGE struct image image = {.size = 0};
+    if (make_options(instant, disk, 1, true, &top, error) != 0 ||
+        make_options(instant, disk, disk->layer_count, true, &chain, error) != 0 ||
+        image_read_options(top, &image, error) != 0)
+        return -1;
+    disk->size = image.size;
+    return server_start(instant->owner->launcher, chain, disk->socket, disk->target, &disk->server,
+                        error);
+}
+
 static int start_servers(struct instant *instant, struct error *error)
 {
-    for (size_t i = 0; i < instant->disk_count; i++) {
-        struct instant_disk *disk = &instant->disks[i];
-        CLEANUP_FREE char *options = NULL;
-        if (check_image(&disk->layers[0], &disk->size, error) != 0 ||
-            make_options(instant, disk, true, &options, error) != 0 ||
-            server_start(instant->owner->launcher, options, disk->socket, disk->target,
-                         &disk->server, error) != 0)
-            return error_prefix(error, "disk %s: ", disk->target);
-    }
+    for (size_t i = 0; i < instant->disk_count; i++)
+        if (start_server(instant, &instant->disks[i], error) != 0)
+            return error_prefix(error, "disk %s: ", instant->disks[i].target);
     return 0;
 }
 
