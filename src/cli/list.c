@@ -29,13 +29,14 @@ static char *vm_names(const json_t *backup)
 
 static void print(const struct options *options, const json_t *result)
 {
+    (void)options;
     size_t index;
     json_t *item;
     struct output_table *table = output_table_new(5, "");
     output_table_align_right(table, 2);
     output_table_align_right(table, 3);
     static const char *const headings[] = {"BACKUP", "TIME", "SIZE", "STORED", "VMS"};
-    for (size_t i = 0; i < ARRAY_SIZE(headings) && !options->quiet; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(headings); i++)
         output_table_add(table, "%s", headings[i]);
     json_array_foreach(json_object_get(result, "backups"), index, item)
     {
