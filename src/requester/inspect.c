@@ -1,4 +1,5 @@
 /* What would be done and why, without doing it: `writers` and `inspect`. */
+#include "requester/manifest.h"
 #include "requester/run.h"
 
 #include "writers/vm/plan.h"
@@ -56,20 +57,6 @@ int requester_writers(const struct requester_host *host, json_t **ret_result, st
     json_set(result, "providers", describe_providers(&run));
     *ret_result = result;
     return 0;
-}
-
-static json_t *describe_conditions(const struct plan *plan)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; i < PLAN_CONDITIONS; i++) {
-        json_t *condition = json_object();
-        json_set_integer(condition, "number", i + 1);
-        json_set_string(condition, "text", plan_condition_text(i + 1));
-        json_set_boolean(condition, "holds", plan->conditions[i].holds);
-        json_set_string(condition, "fact", plan->conditions[i].fact);
-        json_append(list, condition);
-    }
-    return list;
 }
 
 static json_t *describe_disks(const struct domain *domain)
@@ -138,7 +125,7 @@ static json_t *describe_plan(const struct plan *plan)
     json_set_string(vm, "method", plan_method_name(plan->method));
     json_set_string(vm, "caption", plan->caption);
     json_set_string(vm, "refused", plan->refused);
-    json_set(vm, "conditions", describe_conditions(plan));
+    json_set(vm, "conditions", manifest_conditions(plan));
     json_set(vm, "disks", describe_disks(plan->domain));
     json_set(vm, "files", describe_files(plan->domain));
     return vm;

@@ -88,6 +88,20 @@ static json_t *interfaces(const struct domain *domain)
     return list;
 }
 
+json_t *manifest_conditions(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < PLAN_CONDITIONS; i++) {
+        json_t *condition = json_object();
+        json_set_integer(condition, "number", i + 1);
+        json_set_string(condition, "text", plan_condition_text(i + 1));
+        json_set_boolean(condition, "holds", plan->conditions[i].holds);
+        json_set_string(condition, "fact", plan->conditions[i].fact);
+        json_append(list, condition);
+    }
+    return list;
+}
+
 json_t *manifest_vm(const struct plan *plan)
 {
     const struct domain *domain = plan->domain;
@@ -96,6 +110,7 @@ json_t *manifest_vm(const struct plan *plan)
     json_set_string(vm, "uuid", domain->uuid);
     json_set_string(vm, "method", plan_method_name(plan->method));
     json_set_string(vm, "state", domain_state_name(domain->state));
+    json_set(vm, "conditions", manifest_conditions(plan));
     json_set_boolean(vm, "persistent", domain->persistent);
     json_set_boolean(vm, "autostart", domain->autostart);
     json_set(vm, "disks", json_array());

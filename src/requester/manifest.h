@@ -1,6 +1,7 @@
 /* The manifest: what a stored backup says about itself (docs/format/backup.md, docs/json.md).
  *
  * The repository reads names, disks' roots and documents; the rest is the requester's:
+ *   vms[].conditions[].{number,text,holds,fact}
  *   vms[].method, state, frozen_ms, paused_ms, autostart, persistent
  *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
  *   vms[].left_out[].{target,reason}, vms[].interfaces[].{mac,type,source}
@@ -21,6 +22,8 @@ void manifest_set_root(json_t *object, const char *name, const struct object_id 
 int manifest_get_root(const json_t *object, const char *name, const char *what,
                       struct object_id *ret_root, struct error *error);
 
+/* The five conditions with what was found for each, as inspect tells them. New reference. */
+json_t *manifest_conditions(const struct plan *plan);
 /* A VM of the backup without its data: name, method, left-out disks, ... New reference. */
 json_t *manifest_vm(const struct plan *plan);
 /* Owner and mode of a file as an object, null when it is not there. New reference. */

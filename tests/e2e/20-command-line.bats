@@ -84,6 +84,7 @@ documented() {
     run -0 --separate-stderr vmshadow list
     [[ "$output" == *"$vm"* ]]
     run -0 --separate-stderr vmshadow show latest
+    [[ "$output" == *"Conditions of a child VM snapshot:"*"[2] NO   the VM is running"* ]]
     [[ "$output" == *"PrepareForSnapshot"*"VSS_S_OK"* ]]
     run -0 --separate-stderr vmshadow verify
     [[ "$output" == *"0 faults."* ]]
