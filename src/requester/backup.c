@@ -418,6 +418,17 @@ static json_t *make_result(const struct backup *backup)
     return result;
 }
 
+/* A guest whose agent does not answer is asked until it does, but not while the user waits. */
+static void tell_what_is_open(struct run *run)
+{
+    struct error left = ERROR_INIT;
+    if (undo_all(run->undo, &left) != 0)
+        run_notice(run->host,
+                   "not everything could be undone yet (%s); the watchdog process goes on "
+                   "until it is done",
+                   left.message);
+}
+
 static int run_backup(struct backup *backup, struct error *error)
 {
     struct run *run = &backup->run;
@@ -426,6 +437,8 @@ static int run_backup(struct backup *backup, struct error *error)
     if (make_set(backup, error) != 0 || copy_all(backup, error) != 0 ||
         commit(backup, error) != 0) {
         (void)session_abort_backup(run->session, NULL);
+        session_release(TAKE_PTR(run->session));
+        tell_what_is_open(run);
         return -1;
     }
     /* The backup is listed from here on; what fails now is told and changes nothing of that. */

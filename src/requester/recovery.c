@@ -2,6 +2,7 @@
 #include "requester/run.h"
 
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 struct recovery {
     json_t *runs;
@@ -33,6 +34,7 @@ int requester_recover(const struct requester_host *host, json_t **ret_result, st
 
 int requester_watchdog(const char *uri, int socket, const char *journal)
 {
+    (void)prctl(PR_SET_NAME, "vmshadow"); /* not "exe": administrators look for processes by name */
     (void)unsetenv("VMSHADOW_TEST_POINT"); /* meant for the requester */
     struct undo_pool *pool = undo_pool_new(uri);
     struct undo_table table = run_undo_table(pool);

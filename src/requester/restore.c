@@ -30,6 +30,7 @@ struct restore {
     struct restore_image *images; /* one a disk of the copy */
     size_t image_count;
     struct id writer;
+    uint64_t aside_step; /* removes the old VMs' files */
 };
 
 /* ---- Before ---- */
@@ -286,7 +287,7 @@ static int run_sequence(struct restore *restore, struct error *error)
     if (run_check_writers(run, error) != 0 || code != VSS_S_OK || run_check(run, error) != 0)
         return -1;
     point_reached("VMs registered");
-    int result = undo_strike_all(run->undo, error);
+    int result = vm_writer_finish_restore(run->writer, &restore->aside_step, error);
     point_reached("past the point of no return");
     return result;
 }
@@ -326,7 +327,7 @@ static int run_restore(struct restore *restore, struct error *error)
         return -1;
     }
     struct error late = ERROR_INIT;
-    if (vm_writer_drop_aside(run->writer, &late) != 0)
+    if (undo_run(run->undo, restore->aside_step, &late) != 0)
         run_notice(run->host, "the restore is complete, but old files could not be removed: %s",
                    late.message);
     keep_record(restore);

@@ -32,6 +32,7 @@ struct undo_table run_undo_table(struct undo_pool *pool)
     kinds[count++] = hypervisor_restore_domain;
     kinds[count++] = vm_restore_put_back_file;
     kinds[count++] = vm_restore_put_back_link;
+    kinds[count++] = vm_restore_remove_set_aside;
     kinds[count] = (struct undo_kind){.name = NULL};
     return (struct undo_table){.kinds = kinds, .context = pool};
 }

@@ -9,6 +9,7 @@
  *     hello {stall} + the journal's descriptor    lock {} + a lock's descriptor
  *     step {step, lane, kind, arguments}          strike {step}
  *     lease {step, deadline, what}                strike-all {}
+ *     replacing {}  kept {}  replaced {step, lane, kind, arguments}
  *   without answer: end {} = the requester is done; what is open is the watchdog's to undo
  *   watchdog -> requester: answer {request, error?}; void {error}: the run is being undone;
  *     finished {left: [steps], error?}: that has ended

@@ -75,13 +75,26 @@ static char *header_line(const struct journal_header *header)
     return line_text(object);
 }
 
-static char *step_line(uint64_t sequence, const char *lane, const char *kind, json_t *arguments)
+static void set_step(json_t *object, const char *lane, const char *kind, json_t *arguments)
 {
-    json_t *object = numbered(sequence);
     json_set_string(object, "lane", lane);
     json_set_string(object, "kind", kind);
     json_set(object, "arguments", json_incref(arguments));
+}
+
+static char *step_line(uint64_t sequence, const char *lane, const char *kind, json_t *arguments)
+{
+    json_t *object = numbered(sequence);
+    set_step(object, lane, kind, arguments);
     return line_text(object);
+}
+
+static void set_strike(json_t *object, const uint64_t *steps, size_t count)
+{
+    json_t *numbers = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_append(numbers, json_integer((json_int_t)steps[i]));
+    json_set(object, "strike", numbers);
 }
 
 /* ---- Writing ------------------------------------------------------------------------------- */
@@ -202,15 +215,28 @@ int journal_add(struct journal *journal, const char *lane, const char *kind, jso
 int journal_strike(struct journal *journal, const uint64_t *steps, size_t count,
                    struct error *error)
 {
-    json_t *numbers = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_append(numbers, json_integer((json_int_t)steps[i]));
     pthread_mutex_lock(&journal->lock);
     json_t *object = numbered(journal->sequence);
-    json_set(object, "strike", numbers);
+    set_strike(object, steps, count);
     CLEANUP_FREE char *line = line_text(object);
     int result = append(journal, line, error);
     pthread_mutex_unlock(&journal->lock);
+    return result;
+}
+
+int journal_replace(struct journal *journal, const uint64_t *steps, size_t count, const char *lane,
+                    const char *kind, json_t *arguments, uint64_t *ret_step, struct error *error)
+{
+    pthread_mutex_lock(&journal->lock);
+    uint64_t step = journal->sequence;
+    json_t *object = numbered(step);
+    set_strike(object, steps, count);
+    set_step(object, lane, kind, arguments);
+    CLEANUP_FREE char *line = line_text(object);
+    int result = append(journal, line, error);
+    pthread_mutex_unlock(&journal->lock);
+    if (result == 0)
+        *ret_step = step;
     return result;
 }
 
@@ -308,8 +334,10 @@ static int read_object(struct reading *reading, const json_t *object, struct err
     if (reading->sequence == 0)
         return read_header(reading, object, error);
     const json_t *strike = json_object_get(object, "strike");
-    if (json_is_array(strike))
-        return read_strike(reading, strike, error);
+    if (json_is_array(strike) && read_strike(reading, strike, error) != 0)
+        return -1;
+    if (json_is_array(strike) && !json_object_get(object, "kind"))
+        return 0;
     const char *lane = json_string_or(object, "lane", NULL);
     const char *kind = json_string_or(object, "kind", NULL);
     json_t *arguments = json_object_get(object, "arguments");

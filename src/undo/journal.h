@@ -43,6 +43,9 @@ int journal_add(struct journal *journal, const char *lane, const char *kind, jso
                 uint64_t *ret_step, struct error *error);
 int journal_strike(struct journal *journal, const uint64_t *steps, size_t count,
                    struct error *error);
+/* Both in one line. */
+int journal_replace(struct journal *journal, const uint64_t *steps, size_t count, const char *lane,
+                    const char *kind, json_t *arguments, uint64_t *ret_step, struct error *error);
 
 /* Open the journal of a run that no process holds, and lock it. 1 = it is held by a live run or
  * gone: leave it alone. */

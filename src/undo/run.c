@@ -21,7 +21,7 @@ static const int64_t default_stall = 5 * CLOCK_SECOND;
 static const int64_t prepare_limit = 30 * CLOCK_SECOND;
 static const int64_t answer_limit = 10 * CLOCK_SECOND;
 /* How long the requester itself tries persistent steps before it leaves them to the watchdog. */
-enum { PATIENCE_IN_STALLS = 12 };
+enum { PATIENCE_IN_STALLS = 3 };
 
 struct undo {
     /* Set by undo_begin_on(), never changed. */
@@ -33,7 +33,8 @@ struct undo {
     struct link *link;
     struct steps steps;
     /* The driving thread's own. */
-    int *locks; /* of VMs */
+    bool gave_up; /* undo_all() has left something to the watchdog: not waited for once more */
+    int *locks;   /* of VMs */
     size_t lock_count;
 };
 
@@ -238,6 +239,43 @@ int undo_strike_all(struct undo *undo, struct error *error)
     return 0;
 }
 
+/* The watchdog closes what is struck and takes the new step over. */
+static int tell_replaced(struct undo *undo, const struct step *step, struct error *error)
+{
+    json_t *message = step_message("replaced", step->id);
+    json_set_string(message, "lane", step->lane);
+    json_set_string(message, "kind", step->kind_name);
+    json_set(message, "arguments", json_incref(step->arguments));
+    return link_request(undo->link, message, -1, prepare_limit, error);
+}
+
+int undo_replace_all(struct undo *undo, const char *lane, const char *kind, json_t *arguments,
+                     uint64_t *ret_step, struct error *error)
+{
+    CLEANUP_JSON json_t *owned = arguments;
+    size_t count;
+    CLEANUP_FREE struct step **open = steps_open(&undo->steps, &count);
+    CLEANUP_FREE uint64_t *numbers = NEW_ARRAY(uint64_t, count + 1);
+    uint64_t id;
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = open[i]->id;
+    if (check_step(undo, kind, arguments, error) != 0 ||
+        link_request(undo->link, channel_message("replacing"), -1, answer_limit, error) != 0)
+        return -1;
+    if (journal_replace(undo->journal, numbers, count, lane, kind, arguments, &id, error) != 0) {
+        (void)link_request(undo->link, channel_message("kept"), -1, answer_limit, NULL);
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        (void)steps_close(&undo->steps, open[i]);
+    struct step *step =
+        steps_add(&undo->steps, undo->table, id, lane, kind, json_incref(arguments));
+    /* It is durable: should the watchdog not hear of it, it reads the journal. */
+    (void)tell_replaced(undo, step, NULL);
+    *ret_step = id;
+    return 0;
+}
+
 static bool is_void(void *context)
 {
     struct undo *undo = context;
@@ -330,7 +368,7 @@ static int undo_by_watchdog(struct undo *undo, struct error *error)
     return result == 0 ? take_over_result(undo, left, &fault, error) : 1;
 }
 
-int undo_all(struct undo *undo, struct error *error)
+static int undo_whole(struct undo *undo, struct error *error)
 {
     if (!is_void(undo)) {
         struct steps_undoing here = undoing_here(undo);
@@ -348,11 +386,18 @@ int undo_all(struct undo *undo, struct error *error)
     return steps_undo_all(&here, error);
 }
 
+int undo_all(struct undo *undo, struct error *error)
+{
+    int result = undo_whole(undo, error);
+    undo->gave_up = result != 0;
+    return result;
+}
+
 void undo_end(struct undo *undo)
 {
     if (!undo)
         return;
-    bool done = undo_all(undo, NULL) == 0;
+    bool done = !undo->gave_up && undo_all(undo, NULL) == 0;
     int64_t limit = done || undo->patience < undo->stall ? undo->patience : undo->stall;
     if (link_end(undo->link, clock_monotonic() + limit) == LINK_DIED) {
         if (!done || steps_count_open(&undo->steps) > 0)

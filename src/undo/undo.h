@@ -44,7 +44,7 @@ struct undo_kind {
     int (*watch)(void *context, const json_t *arguments, struct error *reason);
     /* Never give up: a guest must not stay frozen or paused. Repeated with pauses of up to 1 s. The
      * handler itself decides (returns 0) when there is nothing left, e.g. the VM is gone. Only the
-     * watchdog has all the time: the requester leaves such a step to it after 12 `stall`s (60 s),
+     * watchdog has all the time: the requester leaves such a step to it after 3 `stall`s (15 s),
      * undo_recover() leaves it in the journal after 60 s. */
     bool persistent;
 };
@@ -99,6 +99,13 @@ int undo_strike(struct undo *undo, uint64_t step, struct error *error);
  * leaves either all of them to be undone or none. A restore of several VMs ends with it: after it
  * the new VMs stay, before it the old ones come back. */
 int undo_strike_all(struct undo *undo, struct error *error);
+
+/* The same with something left to do afterwards, e.g. removing what was set aside: in one journal
+ * record every open step becomes final and one new step becomes open, so that after a crash either
+ * the old steps are undone or the new one is. Takes over `arguments`. Between its begin and its
+ * return the journal alone decides: should the requester die, the watchdog reads it again. */
+int undo_replace_all(struct undo *undo, const char *lane, const char *kind, json_t *arguments,
+                     uint64_t *ret_step, struct error *error);
 
 /* Undo one open step here and now (one attempt), then strike it. -1: it stays open. */
 int undo_run(struct undo *undo, uint64_t step, struct error *error);

@@ -33,6 +33,7 @@ struct watchdog {
     struct journal_header header; /* run NULL: no hello yet */
     int64_t stall, last_heard, last_look;
     bool socket_closed, told_to_end;
+    bool replacing;    /* the journal decides which steps are open, see undo_replace_all() */
     const char *cause; /* of ALONE, when the requester did not say end */
     int result;
 };
@@ -43,5 +44,7 @@ struct watchdog {
 void watchdog_answer(struct watchdog *watchdog, int64_t request, const struct error *error);
 /* Treat a message of the requester; *file (or -1) came with it and is taken over where kept. */
 void watchdog_take(struct watchdog *watchdog, const json_t *message, int *file);
+/* The requester is dead: when it was replacing its steps, take what the journal says. */
+void watchdog_read_again(struct watchdog *watchdog);
 
 #endif

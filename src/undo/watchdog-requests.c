@@ -107,6 +107,60 @@ static int take_strike_all(struct watchdog *watchdog, const json_t *message, int
     return 0;
 }
 
+static int take_replacing(struct watchdog *watchdog, const json_t *message, int *file,
+                          struct error *error)
+{
+    (void)message;
+    (void)file;
+    (void)error;
+    watchdog->replacing = true;
+    return 0;
+}
+
+static int take_kept(struct watchdog *watchdog, const json_t *message, int *file,
+                     struct error *error)
+{
+    (void)message;
+    (void)file;
+    (void)error;
+    watchdog->replacing = false;
+    return 0;
+}
+
+static int take_replaced(struct watchdog *watchdog, const json_t *message, int *file,
+                         struct error *error)
+{
+    (void)take_strike_all(watchdog, message, file, error);
+    watchdog->replacing = false;
+    return take_step(watchdog, message, file, error);
+}
+
+/* The requester died while it replaced its steps: what is in the journal counts. */
+void watchdog_read_again(struct watchdog *watchdog)
+{
+    struct journal_header header = {0};
+    struct steps *steps = &watchdog->steps, now;
+    size_t count;
+    steps_init(&now);
+    if (journal_read(io_real(), watchdog->held[0], watchdog->journal, watchdog->table, &header,
+                     &now, NULL) == 0) {
+        CLEANUP_FREE struct step **known = steps_open(steps, &count);
+        for (size_t i = 0; i < count; i++)
+            if (!steps_find(&now, known[i]->id))
+                (void)steps_close(steps, known[i]);
+        CLEANUP_FREE struct step **open = steps_open(&now, &count);
+        for (size_t i = 0; i < count; i++)
+            if (!steps_find(steps, open[i]->id)) {
+                (void)steps_add(steps, watchdog->table, open[i]->id, open[i]->lane,
+                                open[i]->kind_name, json_incref(open[i]->arguments));
+                (void)lane_named(watchdog, open[i]->lane);
+            }
+    }
+    journal_header_clear(&header);
+    steps_deinit(&now);
+    watchdog->replacing = false;
+}
+
 static int take_lease(struct watchdog *watchdog, const json_t *message, int *file,
                       struct error *error)
 {
@@ -130,6 +184,9 @@ static const struct {
     {"step", take_step},
     {"strike", take_strike},
     {"strike-all", take_strike_all},
+    {"replacing", take_replacing},
+    {"kept", take_kept},
+    {"replaced", take_replaced},
     {"lease", take_lease},
 };
 

@@ -151,6 +151,8 @@ static void judge_requester(struct watchdog *watchdog, bool dead)
     if (!error_is_set(&watchdog->reason))
         (void)error_set(&watchdog->reason, ERROR_FAILED, "the run has ended");
     set_state(watchdog, ALONE);
+    if (watchdog->replacing)
+        watchdog_read_again(watchdog);
     undo_everything(watchdog);
 }
 

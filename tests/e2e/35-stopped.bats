@@ -112,6 +112,9 @@ end_copy() {
     done
     run -0 --separate-stderr vmshadow backup leftout --json
     [ "$(jq -r '[.vms[0].left_out[].target] | sort | join(" ")' <<<"$output")" = "sda sdb vdb" ]
+    virsh -q dumpxml --inactive leftout >"$TMPDIR/leftout.xml"
+    virsh -q define "$TMPDIR/leftout.xml" # libvirt orders controllers when it reads its own XML again
+    run -0 vmshadow backup leftout
     before=$(virsh -q dumpxml --inactive leftout)
     vm_destroy_everything leftout
     run -0 vmshadow restore latest

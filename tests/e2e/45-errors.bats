@@ -42,7 +42,7 @@ teardown_file() {
     run -8 vmshadow inspect "$vm" --connect "qemu+unix:///system?socket=/run/nobody-listens"
     [[ "$output" == *libvirt* ]]
     run -2 vmshadow inspect "$vm" --connect qemu+ssh://host/system
-    [[ "$output" == *remote* ]]
+    [[ "$output" == *"not a local one"* ]]
 }
 
 @test "damaged repository: verify tells what is touched, restore changes nothing" {

@@ -73,6 +73,22 @@ static void a_refused_step_is_not_open(void **state)
     assert_content(directory, "log", "large\n");
 }
 
+/* Old steps become final and a new one opens, together: only the new one is undone. */
+static void all_steps_are_replaced_by_one(void **state)
+{
+    const char *directory = *state;
+    struct undo *undo = kit_begin(directory, calm);
+    uint64_t step;
+    kit_add(undo, VM_A, "note", kit_arguments(directory, "1"));
+    kit_add(undo, VM_B, "note", kit_arguments(directory, "2"));
+    assert_int_equal(
+        undo_replace_all(undo, VM_A, "note", kit_arguments(directory, "after"), &step, NULL), 0);
+    assert_int_equal(undo_run(undo, step, NULL), 0);
+    undo_end(undo);
+    assert_content(directory, "log", "after\n");
+    assert_int_equal(kit_journals(directory), 0);
+}
+
 struct many {
     struct undo *undo;
     const char *directory;
@@ -457,6 +473,7 @@ int main(int count, char **arguments)
         kit_test(a_refused_step_is_not_open),
         kit_test(many_steps_from_many_threads_end),
         kit_test(all_steps_become_final_at_once),
+        kit_test(all_steps_are_replaced_by_one),
         kit_test(an_overrun_lease_voids_the_run),
         kit_test(a_lifted_lease_does_not),
         kit_test(a_watched_limit_voids_the_run),

@@ -104,6 +104,18 @@ static void script(struct undo *undo)
     need(undo_strike_all(undo, NULL));
     kit_append(fate.directory, "struck-all", "x");
     point();
+    /* A restore: new files, and an old one that was set aside. */
+    uint64_t aside;
+    kit_append(fate.directory, "aside", "x");
+    kit_append(fate.directory, "aside-made", "x");
+    (void)act(undo, VM_A, "new-a");
+    (void)act(undo, VM_B, "new-b");
+    need(undo_replace_all(undo, "", "remove-file", kit_file_arguments(fate.directory, "aside"),
+                          &aside, NULL));
+    kit_append(fate.directory, "replaced", "x");
+    point();
+    need(undo_run(undo, aside, NULL));
+    point();
 }
 
 /* test requester DIRECTORY "SIGNAL POINT CALL WATCHDOG-FIRST" */
@@ -183,6 +195,17 @@ static bool check_script(struct scripted *scripted)
         assert_true(all);
     else if (!scripted->at_call)
         assert_false(all);
+    /* The new files and not the old one, or the old one and none of the new. */
+    bool new_files = kit_exists(directory, "new-a");
+    assert_int_equal(kit_exists(directory, "new-b"), new_files);
+    if (new_files)
+        assert_false(kit_exists(directory, "aside"));
+    else if (kit_exists(directory, "aside-made"))
+        assert_true(kit_exists(directory, "aside"));
+    if (kit_exists(directory, "replaced"))
+        assert_true(new_files);
+    else if (!scripted->at_call)
+        assert_false(new_files);
     kit_remove_tree(directory);
     return met;
 }

@@ -141,10 +141,8 @@ static vss_code end_prepare(void *object, const struct id *set, struct error *er
             continue;
         CLEANUP_FREE const char **targets = NEW_ARRAY(const char *, owner->target_count + 1);
         memcpy(targets, owner->targets, owner->target_count * sizeof *targets);
-        if (instants_prepare(provider->instants, set->text, owner->domain, targets, error) != 0) {
-            (void)error_prefix(error, "VM %s: ", owner->domain->name);
+        if (instants_prepare(provider->instants, set->text, owner->domain, targets, error) != 0)
             return VSS_E_PROVIDER_VETO;
-        }
     }
     return VSS_S_OK;
 }
@@ -155,10 +153,8 @@ static vss_code commit(void *object, const struct id *set, struct error *error)
     for (size_t i = 0; i < provider->owner_count; i++) {
         struct owner *owner = &provider->owners[i];
         if (owner->offline &&
-            instants_begin(provider->instants, set->text, owner->domain->uuid, error) != 0) {
-            (void)error_prefix(error, "VM %s: ", owner->domain->name);
+            instants_begin(provider->instants, set->text, owner->domain->uuid, error) != 0)
             return VSS_E_PROVIDER_VETO;
-        }
     }
     return VSS_S_OK;
 }
@@ -258,7 +254,7 @@ int qemu_provider_check(struct qemu_provider *provider, struct error *error)
     for (size_t i = 0; i < provider->owner_count; i++) {
         struct owner *owner = &provider->owners[i];
         if (instants_check(provider->instants, provider->set.text, owner->domain->uuid, error) != 0)
-            return error_prefix(error, "VM %s: ", owner->domain->name);
+            return -1;
     }
     return 0;
 }

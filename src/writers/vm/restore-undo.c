@@ -61,5 +61,21 @@ static int put_back_link(void *context, const json_t *arguments, struct error *e
     return 0;
 }
 
+static int remove_set_aside(void *context, const json_t *arguments, struct error *error)
+{
+    (void)context;
+    int result = 0;
+    size_t index;
+    json_t *path;
+    json_array_foreach(json_object_get(arguments, "paths"), index, path)
+    {
+        if (publish_remove(io_real(), AT_FDCWD, json_string_value(path), error) != 0)
+            result = -1;
+    }
+    return result;
+}
+
 const struct undo_kind vm_restore_put_back_file = {.name = "put-back-file", .undo = put_back_file};
 const struct undo_kind vm_restore_put_back_link = {.name = "put-back-link", .undo = put_back_link};
+const struct undo_kind vm_restore_remove_set_aside = {.name = "remove-set-aside",
+                                                      .undo = remove_set_aside};

@@ -4,13 +4,15 @@
  *                   stands there now
  *   "put-back-link" {path, target or null}: the symbolic link in the default location as it was
  *                   (null = there was none)
+ *   "remove-set-aside" {paths}: files of the old VMs, once the new ones are registered
  */
 #ifndef WRITERS_VM_RESTORE_UNDO_H
 #define WRITERS_VM_RESTORE_UNDO_H
 
 #include "undo/undo.h"
 
-extern const struct undo_kind vm_restore_put_back_file, vm_restore_put_back_link;
+extern const struct undo_kind vm_restore_put_back_file, vm_restore_put_back_link,
+    vm_restore_remove_set_aside;
 json_t *vm_restore_file_arguments(const char *original, const char *aside);
 json_t *vm_restore_link_arguments(const char *path, const char *target);
 

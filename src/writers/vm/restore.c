@@ -4,9 +4,9 @@
  *   aside ─► undefine.   PostRestore: every component's status must be ALL ─► disk locations in the
  *   definition ─► define ─► autostart ─► symbolic link ─► looked at again.
  *
- * Nothing of the old VM is deleted here: vm_writer_drop_aside() does it after the run is past its
- * point of no return. A disk that the VM has got since the backup has no successor in it: it stays
- * where it is.
+ * Nothing of the old VM is deleted here: that is the one step that vm_writer_finish_restore()
+ * leaves open at the point of no return. A disk that the VM has got since the backup has no
+ * successor in it: it stays where it is.
  */
 #include "writers/vm/vm-writer-private.h"
 
@@ -287,19 +287,14 @@ vss_code vm_writer_post_restore(void *object, const struct writer_event *event, 
     return code;
 }
 
-int vm_writer_drop_aside(struct vm_writer *writer, struct error *error)
+int vm_writer_finish_restore(struct vm_writer *writer, uint64_t *ret_step, struct error *error)
 {
-    int result = 0;
-    for (size_t i = 0; i < writer->restore_count; i++) {
-        const struct restored_vm *vm = &writer->restores[i];
-        for (size_t a = 0; a < vm->aside_count; a++) {
-            /* As a step: when the process dies here, recover removes the rest. */
-            uint64_t step;
-            if (undo_add(writer->settings.undo, vm->uuid, undo_remove_file.name,
-                         undo_path_arguments(vm->asides[a]), &step, error) != 0 ||
-                undo_run(writer->settings.undo, step, error) != 0)
-                result = -1;
-        }
-    }
-    return result;
+    json_t *paths = json_array();
+    for (size_t i = 0; i < writer->restore_count; i++)
+        for (size_t a = 0; a < writer->restores[i].aside_count; a++)
+            json_append(paths, json_string(writer->restores[i].asides[a]));
+    json_t *arguments = json_object();
+    json_set(arguments, "paths", paths);
+    return undo_replace_all(writer->settings.undo, "", vm_restore_remove_set_aside.name, arguments,
+                            ret_step, error);
 }

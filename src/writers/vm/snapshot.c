@@ -22,7 +22,8 @@
 
 enum { FREEZES_AT_ONCE = 10 };
 #define THAW_LIMIT (15 * CLOCK_SECOND)
-#define UNDO_LIMIT (30 * CLOCK_SECOND)
+#define SILENT_LIMIT (3 * CLOCK_SECOND) /* for an agent that did not answer the freeze */
+#define UNDO_LIMIT (5 * CLOCK_SECOND)   /* then the watchdog goes on asking */
 
 void vm_clear(struct vm *vm)
 {
@@ -106,7 +107,7 @@ static int prepare_vm(struct vm_writer *writer, struct vm *vm, struct error *err
     vm->prepared = true;
     if (instants_prepare(writer->settings.instants, writer->set, domain,
                          (const char *const *)vm->targets, error) != 0)
-        return error_prefix(error, "VM %s: ", domain->name);
+        return -1;
     return 0;
 }
 
@@ -133,7 +134,8 @@ static int freeze_one(void *context, unsigned index)
     point_reached("before freeze");
     if (agent_freeze(instant->writer->settings.hypervisor, uuid_of(vm), left, &vm->frozen_count,
                      &vm->error) != 0)
-        return error_prefix(&vm->error, "VM %s: freeze: ", vm->plan->domain->name);
+        return error_prefix(&vm->error, "freeze: ");
+    vm->frozen = true;
     point_reached("frozen");
     return 0;
 }
@@ -144,7 +146,7 @@ static int begin_one(void *context, unsigned index)
     struct vm *vm = instant->vms[index];
     if (instants_begin(instant->writer->settings.instants, instant->writer->set, uuid_of(vm),
                        &vm->error) != 0)
-        return error_prefix(&vm->error, "VM %s: ", vm->plan->domain->name);
+        return -1;
     vm->instant = clock_monotonic();
     point_reached("instant begun");
     return vm_capture_files(vm, &vm->error);
@@ -160,8 +162,9 @@ static int thaw_one(void *context, unsigned index)
     if (!vm->asked_to_freeze || vm->thawed)
         return 0;
     int thawed = 0;
-    if (agent_thaw(hypervisor, uuid_of(vm), THAW_LIMIT, &thawed, &vm->error) != 0)
-        return error_prefix(&vm->error, "VM %s: thaw: ", vm->plan->domain->name);
+    int64_t limit = vm->frozen ? THAW_LIMIT : SILENT_LIMIT;
+    if (agent_thaw(hypervisor, uuid_of(vm), limit, &thawed, &vm->error) != 0)
+        return error_prefix(&vm->error, "thaw: ");
     vm->thawed_at = clock_monotonic();
     vm->thawed = true;
     point_reached("thawed");
@@ -223,6 +226,9 @@ static int take_instant(struct vm_writer *writer, struct vm **vms, size_t count,
     struct instant instant = {.writer = writer, .vms = vms, .count = count};
     log_hold();
     int result = freeze_and_take(&instant, error);
+    if (result !=
+        0) /* it is void already; now there is time to thaw them, one slow guest included */
+        set_lease(&instant, clock_monotonic() + 2 * THAW_LIMIT, "the guests could not be thawed");
     for (size_t i = 0; i < count; i++)
         error_clear(&vms[i]->error);
     struct error thaw_error = ERROR_INIT;
@@ -244,9 +250,12 @@ static int take_instants(struct vm_writer *writer, struct error *error)
             children[count++] = &writer->vms[i];
     if (writer->settings.barrier || count == 0)
         return count ? take_instant(writer, children, count, error) : 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) { /* the debug door: each VM as if it were backed up alone */
+        if (i > 0)
+            clock_sleep(CLOCK_SECOND / 2);
         if (take_instant(writer, &children[i], 1, error) != 0)
             return -1;
+    }
     return 0;
 }
 
@@ -256,7 +265,7 @@ static int confirm_thawed(struct vm_writer *writer, struct vm *vm, struct error 
 {
     bool frozen = true;
     if (agent_is_frozen(writer->settings.hypervisor, uuid_of(vm), THAW_LIMIT, &frozen, error) != 0)
-        return error_prefix(error, "VM %s: after the thaw: ", vm->plan->domain->name);
+        return error_prefix(error, "after the thaw: ");
     if (frozen)
         return error_set(error, ERROR_FAILED, "VM %s: the guest still says frozen after its thaw",
                          vm->plan->domain->name);
@@ -314,14 +323,16 @@ static int undo_one(void *context, unsigned index)
     struct vm_writer *writer = context;
     struct vm *vm = &writer->vms[index];
     struct error ignored = ERROR_INIT; /* what cannot be undone here stays with the watchdog */
-    if (!vm->prepared)
+    if (!vm->prepared || vm->left_to_watchdog)
         return 0;
     if (instants_end(writer->settings.instants, writer->set, uuid_of(vm), &ignored) != 0)
         error_clear(&ignored);
+    int64_t deadline = clock_monotonic() + UNDO_LIMIT;
     if (vm->asked_to_freeze && vm->thaw_known &&
-        agent_thaw_until(writer->settings.hypervisor, uuid_of(vm), clock_monotonic() + UNDO_LIMIT,
-                         &ignored) != 0)
-        return -1; /* the step stays open: the watchdog asks until the guest answers */
+        agent_thaw_until(writer->settings.hypervisor, uuid_of(vm), deadline, &ignored) != 0) {
+        vm->left_to_watchdog = true; /* the step stays open: it asks until the guest answers */
+        return -1;
+    }
     if (vm->thaw_known && undo_strike(writer->settings.undo, vm->thaw_step, NULL) == 0)
         vm->thaw_known = false;
     vm->prepared = false;

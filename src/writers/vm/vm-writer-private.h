@@ -9,7 +9,8 @@ struct vm {
     struct plan *plan; /* of PrepareForBackup */
     char **targets;    /* its disks in the set, NULL-terminated */
     uint64_t thaw_step;
-    bool asked_to_freeze, thawed, prepared;
+    bool asked_to_freeze, frozen, thawed, prepared;
+    bool left_to_watchdog;                   /* its agent does not answer: asked no more by us */
     bool thaw_known;                         /* thaw_step is open */
     int frozen_count;                        /* file systems, as the guest says */
     int64_t frozen_from, instant, thawed_at; /* monotonic ns */

@@ -97,8 +97,8 @@ struct vm_restore {
 int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *restore,
                           struct error *error);
 
-/* After the run is past its point of no return: remove what was set aside. -1: something could not
- * be removed; the restored VMs are fine all the same. */
-int vm_writer_drop_aside(struct vm_writer *writer, struct error *error);
+/* The point of no return: all that was changed is final, in one record; what is left to do is the
+ * removal of what was set aside, as the open step *ret_step (undo_run() does it). */
+int vm_writer_finish_restore(struct vm_writer *writer, uint64_t *ret_step, struct error *error);
 
 #endif
