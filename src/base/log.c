@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 
 enum { LINE_SIZE = 2048, HELD_LINES = 64 };
@@ -14,6 +15,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Guarded by lock. */
 static enum log_level threshold = LOG_LEVEL_NOTICE;
 static const char *program = "vmshadow";
+static bool to_system;
 static unsigned holds;
 static char held[HELD_LINES][LINE_SIZE];
 static unsigned held_count, held_dropped;
@@ -32,8 +34,20 @@ void log_set_program(const char *name)
     pthread_mutex_unlock(&lock);
 }
 
+void log_to_system(void)
+{
+    pthread_mutex_lock(&lock);
+    openlog("vmshadow", LOG_PID, LOG_DAEMON);
+    to_system = true;
+    pthread_mutex_unlock(&lock);
+}
+
 static void write_line(const char *line)
 {
+    if (to_system) {
+        syslog(strstr(line, ": error: ") ? LOG_ERR : LOG_NOTICE, "%s", line);
+        return;
+    }
     (void)!write(STDERR_FILENO, line, strlen(line));
 }
 
@@ -85,8 +99,12 @@ void log_release(void)
     if (holds && --holds == 0) {
         for (unsigned i = 0; i < held_count; i++)
             write_line(held[i]);
-        if (held_dropped)
-            dprintf(STDERR_FILENO, "%s: %u more lines were dropped\n", program, held_dropped);
+        if (held_dropped) {
+            char line[LINE_SIZE];
+            (void)snprintf(line, sizeof line, "%s: %u more lines were dropped\n", program,
+                           held_dropped);
+            write_line(line);
+        }
         held_count = held_dropped = 0;
     }
     pthread_mutex_unlock(&lock);

@@ -24,7 +24,10 @@ int repository_option_open(const struct options *options, struct repository **re
         backend_directory_new(io_real(), options->repository, false, &backend, error) < 0 ||
         repository_is_encrypted(backend, &encrypted, error) < 0)
         return -1;
-    if (encrypted && passphrase_get(options->passphrase_file, false, &passphrase, error) < 0)
+    /* One that was given is always tried: a repository that says by itself that it needs none may
+     * have been exchanged. */
+    if ((encrypted || options->passphrase_file) &&
+        passphrase_get(options->passphrase_file, false, &passphrase, error) < 0)
         return -1;
     if (repository_open(backend, passphrase, ret_repository, error) < 0)
         return -1;

@@ -116,8 +116,20 @@ static json_t *network_node(const struct disk_facts *facts, struct error *error)
 
 /* ---- The chain ---- */
 
+/* A reader of a raw image lets others write, unlike one of qcow2: to hold it, a node that takes
+ * that permission from everybody else is put between (QEMU's blkdebug does nothing else here). */
+static json_t *held_node(json_t *file)
+{
+    json_t *node = json_object(), *permissions = json_array();
+    json_append(permissions, json_string("write"));
+    json_set_string(node, "driver", "blkdebug");
+    json_set(node, "image", file);
+    json_set(node, "unshare-child-perms", permissions);
+    return node;
+}
+
 static json_t *layer_node(const struct disk_layer *layer, const struct disk_facts *facts,
-                          bool first, struct error *error)
+                          bool first, bool hold, struct error *error)
 {
     if (!layer->format) {
         (void)error_set(error, ERROR_REFUSED,
@@ -138,7 +150,8 @@ static json_t *layer_node(const struct disk_layer *layer, const struct disk_fact
         return NULL;
     json_t *node = json_object();
     json_set_string(node, "driver", layer->format);
-    json_set(node, "file", file);
+    bool must_hold = hold && layer->path && strcmp(layer->format, "raw") == 0;
+    json_set(node, "file", must_hold ? held_node(file) : file);
     return node;
 }
 
@@ -147,7 +160,7 @@ int server_options(const struct disk_layer *layers, size_t count, const struct d
 {
     CLEANUP_JSON json_t *chain = NULL;
     for (size_t i = count; i-- > 0;) {
-        json_t *node = layer_node(&layers[i], facts, i == 0, error);
+        json_t *node = layer_node(&layers[i], facts, i == 0, !force_share, error);
         if (!node)
             return -1;
         if (can_have_backing(layers[i].format))

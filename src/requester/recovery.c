@@ -1,6 +1,10 @@
 /* `recover` and the watchdog process: the undo of runs that cannot do it themselves. */
 #include "requester/run.h"
 
+#include "base/log.h"
+
+#include <fcntl.h>
+
 #include <stdlib.h>
 #include <sys/prctl.h>
 
@@ -32,8 +36,20 @@ int requester_recover(const struct requester_host *host, json_t **ret_result, st
     return count < 0 ? -1 : 0;
 }
 
+/* Whoever reads the requester's output must not wait for the watchdog's end, too. */
+static void leave_terminal(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int file = 0; null >= 0 && file <= 2; file++)
+        (void)dup2(null, file);
+    if (null > 2)
+        (void)close(null);
+    log_to_system();
+}
+
 int requester_watchdog(const char *uri, int socket, const char *journal)
 {
+    leave_terminal();
     (void)prctl(PR_SET_NAME, "vmshadow"); /* not "exe": administrators look for processes by name */
     (void)unsetenv("VMSHADOW_TEST_POINT"); /* meant for the requester */
     struct undo_pool *pool = undo_pool_new(uri);

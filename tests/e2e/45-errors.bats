@@ -116,3 +116,9 @@ teardown_file() {
         vm_destroy_everything $name
     done
 }
+
+@test "a passphrase given for a repository that says it needs none is an error" {
+    run -0 vmshadow init --no-encryption --repo "$TMPDIR/exchanged"
+    run ! vmshadow list --repo "$TMPDIR/exchanged"
+    [[ "$output" == *"passphrase"* ]]
+}
