@@ -7,7 +7,8 @@
 
 #include "base/clock.h"
 #include "transfer/export.h"
-#include "transfer/zeroes.h"
+
+#include <string.h>
 
 /* Ranges are widened to this, so that a server does not read, copy and cut a page for less. */
 enum { READ_ALIGNMENT = 4096 };
@@ -34,8 +35,6 @@ static int store(struct reader *reader, const struct buffer *buffer, struct erro
 {
     struct object_id id;
     uint64_t stored;
-    if (zeroes_only(buffer->data, buffer->size))
-        return 0;
     if (repository_writer_put(reader->writer, OBJECT_DATA, buffer->data, buffer->size, &id, &stored,
                               error) != 0 ||
         disk_writer_set(reader->tree, buffer->offset / reader->job->chunk_size, &id, error) != 0)

@@ -143,6 +143,33 @@ static void damaged_data_is_never_written(void **state)
     repository_free(repository);
 }
 
+/* A tree that is authentic and wrong: a chunk in the middle is short. Not even its beginning is
+ * written. */
+static void a_chunk_of_a_wrong_size_is_damage(void **state)
+{
+    (void)state;
+    const uint64_t size = 4 * CHUNK;
+    struct error error = ERROR_INIT;
+    struct repository *repository = kit_repository();
+    struct repository_writer *writer = kit_writer(repository);
+    struct disk_writer *tree = NULL;
+    struct object_id id;
+    uint64_t stored;
+    CLEANUP_SERVER struct server server = server_nbdkit("memory", "256K", NULL);
+    struct transfer_disk disk = disk_of(&server, size);
+    assert_int_equal(repository_writer_put(writer, OBJECT_DATA, "short", 5, &id, &stored, &error),
+                     0);
+    assert_int_equal(disk_writer_new(writer, size, &tree, &error), 0);
+    assert_int_equal(disk_writer_set(tree, 1, &id, &error), 0);
+    assert_int_equal(disk_writer_finish(tree, &disk.root, &stored, &error), 0);
+    kit_commit(writer, &disk, 1);
+    disk.target_is_zero = true;
+    assert_int_equal(transfer_restore(repository, &disk, 1, NULL, NULL, NULL, &error), -1);
+    assert_error(&error, ERROR_DAMAGED, "the chunk has 5 bytes, 65536 were expected");
+    assert_int_equal(disk.bytes_read, 0);
+    repository_free(repository);
+}
+
 /* ---- Restore's own ----------------------------------------------------------------------------
  */
 
@@ -237,6 +264,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_repository_ends_it),
         cmocka_unit_test(damaged_data_is_never_written),
+        cmocka_unit_test(a_chunk_of_a_wrong_size_is_damage),
         cmocka_unit_test(targets_that_cannot_hold_it_are_refused),
         cmocka_unit_test(write_faults_name_the_place),
         cmocka_unit_test(a_flush_has_its_own_limit),

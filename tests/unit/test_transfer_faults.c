@@ -131,6 +131,20 @@ static void a_read_error_names_the_place(void **state)
     assert_true(atol(strstr(error.message, "offset ") + 7) >= (long)MIB);
 }
 
+/* A chunk that needs several commands, of which only the first fails. */
+static void a_fault_in_a_part_is_a_fault(void **state)
+{
+    (void)state;
+    struct error error;
+    CLEANUP_SERVER struct server server = server_nbdkit(
+        "--filter=blocksize-policy", "eval", "blocksize-maximum=32K",
+        "blocksize-error-policy=error", "get_size=echo 256K",
+        "pread=if [ $4 -eq 131072 ]; then echo EIO >&2; exit 1; fi; head -c $3 /dev/zero", NULL);
+    struct transfer_disk disk = disk_of(&server, 256 * KIB);
+    (void)fail_backup(&disk, NULL, 0, &error);
+    assert_error(&error, ERROR_FAILED, "cannot read 65536 bytes at offset 131072: ");
+}
+
 static void send_kill(struct script *script)
 {
     kill(process_id(script->server->process), SIGKILL);
@@ -175,20 +189,24 @@ static void a_hanging_server_times_out(void **state)
     assert_true(disk.bytes_done >= MIB && disk.bytes_done < disk.size);
 }
 
-/* Slow is not hanging: the answers together take longer than the limit. */
+/* Slow is not hanging: it always owes answers, one comes every 250 ms, and all together take longer
+ * than the limit. */
 static void a_slow_server_does_not(void **state)
 {
     (void)state;
-    const uint64_t size = 3 * CHUNK;
+    const uint64_t size = 6 * CHUNK;
     struct repository *repository = kit_repository();
     struct repository_writer *writer = kit_writer(repository);
     CLEANUP_SERVER struct server server =
-        server_nbdkit("--readonly", "--filter=delay", "pattern", "192K", "rdelay=400ms", NULL);
-    struct transfer_settings settings = {.requests = 1, .time_limit = CLOCK_SECOND};
+        server_nbdkit("--readonly", "--filter=noparallel", "--filter=delay", "pattern", "384K",
+                      "serialize=all-requests", "rdelay=250ms", NULL);
+    struct transfer_settings settings = {.time_limit = CLOCK_SECOND};
     struct transfer_disk disk = disk_of(&server, size);
     struct error error = ERROR_INIT;
+    int64_t start = clock_monotonic();
     if (transfer_backup(writer, CHUNK, &disk, 1, &settings, NULL, NULL, &error) != 0)
         fail_msg("%s", error.message);
+    assert_true(seconds_since(start) > 1.2);
     repository_writer_free(writer);
     repository_free(repository);
 }
@@ -319,6 +337,7 @@ int main(void)
         cmocka_unit_test(no_server_is_a_connection_error),
         cmocka_unit_test(a_silent_listener_times_out),
         cmocka_unit_test(a_read_error_names_the_place),
+        cmocka_unit_test(a_fault_in_a_part_is_a_fault),
         cmocka_unit_test(a_killed_server_ends_it_within_a_second),
         cmocka_unit_test(a_hanging_server_times_out),
         cmocka_unit_test(a_slow_server_does_not),

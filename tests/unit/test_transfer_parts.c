@@ -1,11 +1,10 @@
-/* Transfer, parts: the map of what is to be read against a plain model, the buffers under stress,
- * and the test for zeroes. */
+/* Transfer, parts: the map of what is to be read against a plain model, and the buffers under
+ * stress. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/workers.h"
 #include "transfer/allocation.h"
 #include "transfer/buffers.h"
-#include "transfer/zeroes.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -280,29 +279,6 @@ static void a_share_keeps_its_part_from_nobody(void **state)
     assert_false(error_is_set(&error));
 }
 
-/* ---- Zeroes -----------------------------------------------------------------------------------
- */
-
-static void one_byte_is_not_zero(void **state)
-{
-    (void)state;
-    static uint8_t data[CHUNK + 3];
-    for (size_t size = 0; size < sizeof data; size = size * 2 + 1) {
-        assert_true(zeroes_only(data, size));
-        for (size_t i = 0; i < size; i = i * 3 + 1) {
-            data[i] = 0x80;
-            assert_false(zeroes_only(data, size));
-            assert_true(zeroes_only(data, i));
-            data[i] = 0;
-        }
-        if (size) {
-            data[size - 1] = 1;
-            assert_false(zeroes_only(data, size));
-            data[size - 1] = 0;
-        }
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,7 +287,6 @@ int main(void)
         cmocka_unit_test(after_giving_up_all_is_read),
         cmocka_unit_test(buffers_are_bounded_and_nobody_waits_for_ever),
         cmocka_unit_test(a_share_keeps_its_part_from_nobody),
-        cmocka_unit_test(one_byte_is_not_zero),
     };
     return cmocka_run_group_tests_name("transfer: parts", tests, NULL, NULL);
 }
