@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LOOK_PAUSE (20 * CLOCK_MILLISECOND)
+#define RESUME_PAUSE (100 * CLOCK_MILLISECOND)
 #define ABORT_AGAIN (3 * CLOCK_SECOND)
 
 static xmlNodePtr add(xmlNodePtr parent, const char *name)
@@ -107,6 +108,7 @@ static int look_once(struct hypervisor *hypervisor, const char *uuid, const char
     return 0;
 }
 
+/* 1 = it was paused and goes on, 0 = nothing to do, -1. */
 static int resume_once(struct hypervisor *hypervisor, const char *uuid, struct error *error)
 {
     CLEANUP_CALL struct call call = CALL_NONE;
@@ -114,8 +116,10 @@ static int resume_once(struct hypervisor *hypervisor, const char *uuid, struct e
     if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0 ||
         domain_read_state(call.domain, &state, error) != 0)
         return -1;
-    if (state != DOMAIN_PAUSED_IO || VIR(virDomainResume(call.domain)) == 0)
+    if (state != DOMAIN_PAUSED_IO)
         return 0;
+    if (VIR(virDomainResume(call.domain)) == 0)
+        return 1;
     return call_error(error, "VM %s was paused for lack of scratch space and cannot be resumed",
                       call.name);
 }
@@ -150,20 +154,31 @@ static int wait_for_end(struct hypervisor *hypervisor, const char *uuid, const c
     }
 }
 
-int backup_job_end(struct hypervisor *hypervisor, const char *uuid, const char *socket, bool resume,
-                   int64_t deadline, struct error *error)
+/* Two looks: QEMU may have paused the VM an instant before the job ended, and libvirt not know yet.
+ */
+static int resume(struct hypervisor *hypervisor, const char *uuid, int64_t deadline,
+                  struct error *error)
+{
+    for (int looks = 0;;) {
+        struct error fault = ERROR_INIT;
+        int result = resume_once(hypervisor, uuid, &fault);
+        if (result < 0 && is_gone(&fault))
+            return 0;
+        if (result == 0 && ++looks == 2)
+            return 0;
+        if (clock_monotonic() >=
+            deadline) { /* a VM that always pauses again has a fault of its own */
+            error_move(error, &fault);
+            return result < 0 ? -1 : 0;
+        }
+        clock_sleep(RESUME_PAUSE);
+    }
+}
+
+int backup_job_end(struct hypervisor *hypervisor, const char *uuid, const char *socket,
+                   bool resume_vm, int64_t deadline, struct error *error)
 {
     if (wait_for_end(hypervisor, uuid, socket, deadline, error) != 0)
         return -1;
-    while (resume) {
-        struct error fault = ERROR_INIT;
-        if (resume_once(hypervisor, uuid, &fault) == 0 || is_gone(&fault))
-            return 0;
-        if (clock_monotonic() >= deadline) {
-            error_move(error, &fault);
-            return -1;
-        }
-        clock_sleep(LOOK_PAUSE);
-    }
-    return 0;
+    return resume_vm ? resume(hypervisor, uuid, deadline, error) : 0;
 }

@@ -26,9 +26,9 @@ enum backup_job_state {
 int backup_job_look(virDomainPtr domain, const char *socket, enum backup_job_state *ret_state,
                     struct error *error);
 
-/* Abort our job and wait until there is none of ours; then, with `resume`, let the VM go on if QEMU
- * has paused it for an I/O error (scratch full). 0 also when the VM is off or gone, or the job is
- * another's. Repeats through a restart of libvirtd. -1 at `deadline` (monotonic ns). */
+/* Abort our job and wait until there is none of ours; then, with `resume_vm`, let the VM go on if
+ * QEMU has paused it for an I/O error (scratch full). 0 also when the VM is off or gone, or the job
+ * is another's. Repeats through a restart of libvirtd. -1 at `deadline` (monotonic ns). */
 int backup_job_end(struct hypervisor *hypervisor, const char *uuid, const char *socket, bool resume,
                    int64_t deadline, struct error *error);
 

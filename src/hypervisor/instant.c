@@ -14,6 +14,8 @@
 
 #define SYSTEM_DIRECTORY "/var/lib/libvirt/qemu/vmshadow"
 #define LEAST_RESERVE (UINT64_C(1) << 30)
+#define SMALLEST_RESERVE (UINT64_C(16) << 20) /* a full file system may still tell some KiB free   \
+                                               */
 #define LEAST_SCRATCH (UINT64_C(64) << 20)
 
 /* ---- The table ---- */
@@ -38,6 +40,8 @@ struct instants *instants_new(const struct instants_settings *settings)
     instants->scratch = memory_copy_string(settings->scratch_directory ? settings->scratch_directory
                                                                        : instants->base);
     instants->reserve = settings->scratch_reserve;
+    if (instants->reserve && instants->reserve < SMALLEST_RESERVE)
+        instants->reserve = SMALLEST_RESERVE;
     instants->hold_stopped = settings->hold_stopped;
     struct id id = id_new();
     (void)snprintf(instants->run, sizeof instants->run, "%.8s", id.text);

@@ -17,7 +17,8 @@ struct instants_settings {
     struct hypervisor *hypervisor;
     struct undo *undo;
     const char *scratch_directory; /* local; NULL = /var/lib/libvirt/qemu/vmshadow */
-    uint64_t scratch_reserve;      /* bytes that must stay free there; 0 = max(1 GiB, 2 % of it) */
+    uint64_t scratch_reserve;      /* bytes that must stay free there, at least 16 MiB;
+                                      0 = max(1 GiB, 2 % of it) */
     bool hold_stopped;             /* stopped VMs: keep the image locked instead of force-share */
 };
 struct instants *instants_new(const struct instants_settings *settings);

@@ -60,7 +60,7 @@ probe_end() {
 # no_run_left: no process, no directory, no clone, no journal of a run.
 no_run_left() {
     local found
-    found=$(pgrep -a hypervisor-prob || true)
+    found=$(pgrep -af 'hypervisor-probe( |$)' || true)
     [ -z "$found" ] || fail "processes: $found" || return
     found=$(find "$jobs_directory" /var/lib/vmshadow "$VMSHADOW_TEST_DIR" "$images" -xdev \
         \( -name '*.sock' -o -name '*.scratch' -o -name '*.void' -o -name '.vmshadow-*' -o -path "$jobs_directory/*" \
@@ -74,7 +74,7 @@ probe_kill() {
     [ -n "${probe_pid-}" ] || return 0
     kill -9 "$probe_pid" 2>/dev/null || true
     probe_pid=
-    wait_for 60 eval '! pgrep hypervisor-prob' || true
+    wait_for 60 eval '! pgrep -f "hypervisor-probe( |$)"' || true
 }
 
 # uri_of VM TARGET: where the instant of a disk is read.

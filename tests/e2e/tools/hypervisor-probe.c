@@ -13,6 +13,10 @@
  *   guard VM               adds the step that thaws the guest
  *   prepare VM TARGET...   begin VM   open VM TARGET   check VM   end VM    (an instant; one set)
  *   room   undo-check   undo-all   calls   start VM   destroy VM
+ *   freeze-all VM...       at once; the milliseconds of each
+ *   crowd VM SECONDS       asks the agent 16 times at once: longest look at the state meanwhile in
+ * ms, failures set-aside VM           powers off and undefines, as a restore does, with the step
+ * that brings it back
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,12 +31,12 @@
 #include <string.h>
 
 #define SET "set"
-enum { WORDS = 32 };
+enum { WORDS = 32, CROWD = 16 };
 
 static const char *uri, *state_directory = "/var/lib/vmshadow";
 static struct instants_settings settings;
 static struct instants *instants;
-static struct undo_kind kinds[8];
+static struct undo_kind kinds[8]; /* ends with one without a name */
 static struct undo_table table;
 static char answer[65536];
 
@@ -52,6 +56,7 @@ static void make_table(void)
     kinds[count++] = hypervisor_thaw_guest;
     kinds[count++] = hypervisor_end_backup_job;
     kinds[count++] = hypervisor_watch_scratch;
+    kinds[count++] = hypervisor_restore_domain;
     kinds[count++] = undo_remove_file;
     kinds[count++] = undo_remove_directory;
     table = (struct undo_table){.kinds = kinds, .context = undo_pool_new(uri)};
@@ -277,6 +282,55 @@ static int freeze_all(struct request *request, struct error *error)
     return error_is_set(error) ? -1 : 0;
 }
 
+static void *ping_one(void *context)
+{
+    struct parallel *one = context;
+    (void)agent_ping(settings.hypervisor, one->vm, one->nanoseconds, &one->error);
+    return NULL;
+}
+
+/* The UUID and SECONDS, COUNT times at once; the longest look at the VM's state meanwhile. */
+static int crowd(struct request *request, struct error *error)
+{
+    struct parallel all[CROWD] = {{NULL}};
+    int64_t longest = 0, until = clock_monotonic() + request->limit;
+    for (size_t i = 0; i < CROWD; i++) {
+        all[i] = (struct parallel){.vm = request->uuid, .nanoseconds = request->limit};
+        if (pthread_create(&all[i].thread, NULL, ping_one, &all[i]) != 0)
+            abort();
+    }
+    while (clock_monotonic() < until && !error_is_set(error)) {
+        enum domain_state state;
+        int64_t began = clock_monotonic();
+        (void)domain_get_state(settings.hypervisor, request->uuid, &state, error);
+        int64_t passed = clock_monotonic() - began;
+        longest = passed > longest ? passed : longest;
+        clock_sleep(20 * CLOCK_MILLISECOND);
+    }
+    unsigned failed = 0;
+    for (size_t i = 0; i < CROWD; i++) {
+        (void)pthread_join(all[i].thread, NULL);
+        failed += error_is_set(&all[i].error);
+    }
+    say("%lld %u", (long long)(longest / CLOCK_MILLISECOND), failed);
+    return error_is_set(error) ? -1 : 0;
+}
+
+/* As a restore does: the step that brings the definition back, then no definition. */
+static int set_aside(struct request *request, struct error *error)
+{
+    CLEANUP(domain_freep) struct domain *domain = NULL;
+    uint64_t step;
+    if (domain_lookup(settings.hypervisor, request->vm, &domain, error) != 0 ||
+        undo_add(settings.undo, domain->uuid, hypervisor_restore_domain.name,
+                 hypervisor_domain_arguments(domain->uuid, domain->name, domain->inactive_xml,
+                                             domain->autostart, domain->state == DOMAIN_RUNNING),
+                 &step, error) != 0 ||
+        domain_destroy(settings.hypervisor, domain->uuid, error) != 0)
+        return -1;
+    return domain_undefine(settings.hypervisor, domain->uuid, error);
+}
+
 /* ---- The loop ---- */
 
 static const struct {
@@ -305,6 +359,8 @@ static const struct {
     {"start", start, true},
     {"destroy", destroy, true},
     {"freeze-all", freeze_all, false},
+    {"crowd", crowd, true},
+    {"set-aside", set_aside, false},
 };
 
 /* UUIDs are kept, so that a request makes no call but its own. */
