@@ -12,7 +12,7 @@
 struct restore_options {
     struct options common;
     bool yes, dry_run;
-    const char *events;
+    const char *events, *directory;
     unsigned workers;
 };
 
@@ -22,6 +22,8 @@ static const struct option_rule rules[] = {
      "power off and replace running VMs without asking; needed where there is no terminal"},
     {"dry-run", 'n', OPTION_FLAG, NULL, OFFSET(dry_run),
      "only tell what would be done; nothing is changed"},
+    {"to", 't', OPTION_TEXT, "DIR", OFFSET(directory),
+     "put the disks into DIR instead of where they were"},
     {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
      "write each VSS event to FILE as a line of JSON"},
     {"workers", '\0', OPTION_COUNT, "N", OFFSET(workers),
@@ -64,6 +66,7 @@ static int run_on(const struct restore_options *options, const struct requester_
         .vms = options->common.operands + 1,
         .count = options->common.operand_count - 1,
         .yes = options->yes,
+        .directory = options->directory,
         .workers = options->workers,
     };
     if (options->dry_run)

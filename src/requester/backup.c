@@ -448,6 +448,7 @@ static int run_backup(struct backup *backup, struct error *error)
         run_notice(run->host, "the backup is complete, but BackupComplete failed: %s",
                    late.message);
     session_release(TAKE_PTR(run->session));
+    run_keep_record(run, "backup", backup->id.text, make_result(backup));
     return 0;
 }
 

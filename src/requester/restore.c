@@ -292,26 +292,6 @@ static int run_sequence(struct restore *restore, struct error *error)
     return result;
 }
 
-static void keep_record(struct restore *restore)
-{
-    struct run *run = &restore->run;
-    CLEANUP_FREE char *directory = memory_format("%s/records", run_state_directory(run->host));
-    char time[clock_text_size];
-    clock_format(clock_wall(), time);
-    CLEANUP_FREE char *path = memory_format("%s/restore-%s-%.8s.json", directory, time,
-                                            json_string_or(restore->plan.manifest, "id", ""));
-    CLEANUP_JSON json_t *record = restore_plan_json(&restore->plan);
-    pthread_mutex_lock(&run->lock);
-    json_set(record, "events", json_deep_copy(run->events));
-    pthread_mutex_unlock(&run->lock);
-    CLEANUP_FREE char *text = json_text(record);
-    struct iovec piece = {text, strlen(text)};
-    struct error error = ERROR_INIT;
-    if (publish_directory(io_real(), AT_FDCWD, directory, &error) != 0 ||
-        publish_file(io_real(), AT_FDCWD, path, &piece, 1, 0, &error) != 0)
-        run_notice(run->host, "the record of the restore could not be kept: %s", error.message);
-}
-
 static int run_restore(struct restore *restore, struct error *error)
 {
     struct run *run = &restore->run;
@@ -330,7 +310,8 @@ static int run_restore(struct restore *restore, struct error *error)
     if (undo_run(run->undo, restore->aside_step, &late) != 0)
         run_notice(run->host, "the restore is complete, but old files could not be removed: %s",
                    late.message);
-    keep_record(restore);
+    run_keep_record(run, "restore", json_string_or(restore->plan.manifest, "id", ""),
+                    restore_plan_json(&restore->plan));
     return 0;
 }
 

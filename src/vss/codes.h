@@ -155,6 +155,9 @@ enum vss_stage {
 /* "BeginPrepareSnapshot", "EndPrepareSnapshots", ... */
 const char *vss_stage_name(enum vss_stage stage);
 
+/* VSS_BACKUP_SCHEMA: what a writer can do (vss.md 1.10); those that are asked for here. */
+enum vss_backup_schema { VSS_BS_WRITER_SUPPORTS_NEW_TARGET = 0x100 };
+
 enum vss_usage {
     VSS_UT_BOOTABLESYSTEMSTATE = 1,
     VSS_UT_SYSTEMSERVICE,

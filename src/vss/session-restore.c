@@ -4,8 +4,6 @@
 
 #include "vss/failure.h"
 
-enum { schema_new_target = 0x100 }; /* VSS_BS_WRITER_SUPPORTS_NEW_TARGET */
-
 vss_code session_initialize_for_restore(struct session *session, struct components *components,
                                         struct error *error)
 {
@@ -66,7 +64,8 @@ vss_code session_add_new_target(struct session *session, const struct id *writer
         code = session_find_component(session, writer, logical_path, name, &component, error);
     if (code != VSS_S_OK)
         return code;
-    if (!(components_find_set(session->components, writer)->backup_schema & schema_new_target))
+    if (!(components_find_set(session->components, writer)->backup_schema &
+          VSS_BS_WRITER_SUPPORTS_NEW_TARGET))
         return failure_set(error, VSS_E_NOT_SUPPORTED,
                            "the writer of component %s cannot restore it to a new place", name);
     __typeof__(*component->new_targets) target = {.path = memory_copy_string(path),

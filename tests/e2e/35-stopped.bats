@@ -102,6 +102,27 @@ end_copy() {
     nothing_left
 }
 
+@test "R6: restored to another directory, the definition names the new place and nothing else of it changes" {
+    vm_define moved --disk raw --disk qcow2-chain
+    virsh -q dumpxml --inactive moved >"$TMPDIR/moved.xml"
+    virsh -q define "$TMPDIR/moved.xml"
+    virsh -q dumpxml --inactive moved >"$TMPDIR/moved.xml"
+    run -0 vmshadow backup moved
+    mkdir "$VMSHADOW_TEST_DIR/else & where"
+    run -0 vmshadow restore latest --to "$VMSHADOW_TEST_DIR/else & where"
+    sed "s|$images/moved|$VMSHADOW_TEST_DIR/else \&amp; where/moved|" "$TMPDIR/moved.xml" >"$TMPDIR/expected.xml"
+    diff "$TMPDIR/expected.xml" <(virsh -q dumpxml --inactive moved)
+    [ "$(readlink "$images/moved")" = "$VMSHADOW_TEST_DIR/else & where" ]
+    [ ! -e "$images/moved-data0.raw" ]
+    disk_check moved
+    run -0 vmshadow restore latest
+    diff "$TMPDIR/moved.xml" <(virsh -q dumpxml --inactive moved)
+    [ -z "$(ls -A "$VMSHADOW_TEST_DIR/else & where")" ]
+    vm_destroy_everything moved
+    rm -f "$images/moved"
+    nothing_left
+}
+
 @test "left-out disks are reported by name: pass-through, iSCSI, CD-ROM" {
     truncate -s 1M "$images/medium.iso"
     vm_define leftout --xml "<disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='iscsi' name='iqn.2026-11.example:one/1'><host name='127.0.0.1' port='3260'/></source><target dev='vdb' bus='virtio'/></disk><disk type='block' device='lun'><driver name='qemu' type='raw'/><source dev='/dev/vmshadow-no-such-lun'/><target dev='sda' bus='scsi'/></disk><disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$images/medium.iso'/><target dev='sdb' bus='sata'/><readonly/></disk><controller type='scsi' index='0' model='virtio-scsi'/>"

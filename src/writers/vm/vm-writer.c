@@ -98,6 +98,7 @@ static vss_code identify(void *object, const struct writer_event *event, struct 
     metadata->source = VSS_ST_OTHER;
     metadata->restore_method = VSS_RME_CUSTOM;
     metadata->writer_restore = VSS_WRE_ALWAYS;
+    metadata->backup_schema = VSS_BS_WRITER_SUPPORTS_NEW_TARGET;
     vss_code code = VSS_S_OK;
     for (size_t i = 0; i < count && code == VSS_S_OK; i++)
         if (vm_writer_describe(plans[i], metadata, error) != 0)
