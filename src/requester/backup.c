@@ -6,37 +6,15 @@
  * All or nothing (row B9): any failure before the commit leaves no listed backup; run_close()
  * undoes what is open. Planning refuses before any VM is touched.
  */
-#include "requester/copy.h"
-#include "requester/manifest.h"
-#include "requester/run.h"
+#include "requester/backup-private.h"
 
 #include "base/clock.h"
 #include "base/point.h"
-#include "documents/backup-components-document.h"
-#include "documents/writer-metadata-document.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-struct backup {
-    const struct requester_backup_options *options;
-    struct repository *repository;
-    struct run run;
-    struct copy copy;
-    struct repository_writer *writer;
-    struct id id;
-    json_t *vms; /* manifest entries, in the order of the plans */
-    uint64_t documents_stored;
-    int64_t begin, instant; /* monotonic, wall */
-};
 
 /* ---- Planning ---- */
-
-static size_t plans_of(const struct backup *backup, const struct plan *const **ret_plans)
-{
-    return vm_writer_plans(backup->run.writer, ret_plans);
-}
 
 static char *describe(const struct requester_selection *selection)
 {
@@ -185,190 +163,6 @@ static int make_set(struct backup *backup, struct error *error)
     return run_check(run, error);
 }
 
-/* ---- The copy ---- */
-
-static const struct plan *plan_of(const struct backup *backup, const char *uuid)
-{
-    const struct plan *const *plans;
-    size_t count = plans_of(backup, &plans);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(plans[i]->domain->uuid, uuid) == 0)
-            return plans[i];
-    return NULL;
-}
-
-static int open_copies(struct backup *backup, struct error *error)
-{
-    const struct components *components = session_components(backup->run.session);
-    for (size_t i = 0; i < components->snapshot_count; i++) {
-        const struct component_snapshot *snapshot = &components->snapshots[i];
-        char uuid[id_text_size];
-        const char *target;
-        struct provider_source source;
-        if (vm_writer_parse_volume(snapshot->original, uuid, &target) != 0)
-            return error_set(error, ERROR_FAILED, "%s is no volume of a VM", snapshot->original);
-        const struct plan *its_plan = plan_of(backup, uuid);
-        if (!its_plan ||
-            session_open_snapshot(backup->run.session, &snapshot->id, &source, error) != VSS_S_OK)
-            return error_prefix(error, "disk %s: ", snapshot->original);
-        copy_add(&backup->copy, its_plan->domain->name, target, source.nbd_uri,
-                 (uint64_t)source.size);
-    }
-    return 0;
-}
-
-static json_t *manifest_disk(const struct disk *disk, const struct transfer_disk *transfer)
-{
-    json_t *object = json_object();
-    json_set_string(object, "target", disk->target);
-    json_set_integer(object, "size", (int64_t)transfer->size);
-    json_set_string(object, "source", disk->source);
-    json_set_string(object, "source_type", disk->source_type);
-    json_set_string(object, "path", disk->layer_count ? disk->layers[0].path : NULL);
-    json_set_string(object, "format", disk->format);
-    json_set_string(object, "bus", disk->bus);
-    manifest_set_root(object, "root", &transfer->root);
-    json_set_integer(object, "bytes_read", (int64_t)atomic_load(&transfer->bytes_read));
-    json_set_integer(object, "bytes_stored", (int64_t)atomic_load(&transfer->bytes_stored));
-    json_set(object, "owner", manifest_owner(disk->layer_count ? disk->layers[0].path : NULL));
-    return object;
-}
-
-/* What the writer found out: frozen_ms, paused_ms, instant. */
-static int add_writer_facts(const struct backup *backup, const char *uuid, json_t *vm,
-                            struct error *error)
-{
-    struct id writer;
-    (void)id_parse(VM_WRITER_ID, &writer);
-    const struct component_set *set =
-        components_find_set(session_components(backup->run.session), &writer);
-    const struct component *component = set ? component_set_find(set, "", uuid) : NULL;
-    if (!component || !component->backup_metadata)
-        return error_set(error, ERROR_FAILED, "the VM writer said nothing about its snapshot");
-    CLEANUP_JSON json_t *facts = json_parse(
-        component->backup_metadata, strlen(component->backup_metadata), "backup metadata", error);
-    if (!facts)
-        return -1;
-    json_object_update_missing(vm, facts);
-    return 0;
-}
-
-static int describe_vm(struct backup *backup, const struct plan *plan, struct error *error)
-{
-    const struct domain *domain = plan->domain;
-    json_t *vm = manifest_vm(plan);
-    json_append(backup->vms, vm);
-    for (size_t i = 0; i < backup->copy.count; i++) {
-        const struct copy_disk *name = &backup->copy.names[i];
-        const struct disk *disk = domain_find_disk(domain, name->target);
-        if (strcmp(name->vm, domain->name) == 0 && disk)
-            json_append(json_object_get(vm, "disks"), manifest_disk(disk, &backup->copy.disks[i]));
-    }
-    if (add_writer_facts(backup, domain->uuid, vm, error) != 0)
-        return error_prefix(error, "VM %s: ", domain->name);
-    const struct vm_capture *captures;
-    size_t count = vm_writer_captures(backup->run.writer, domain->uuid, &captures);
-    if (manifest_store_files(backup->writer, domain, captures, count, vm, &backup->documents_stored,
-                             error) != 0)
-        return error_prefix(error, "VM %s: ", domain->name);
-    return 0;
-}
-
-static int copy_all(struct backup *backup, struct error *error)
-{
-    const struct plan *const *plans;
-    size_t count = plans_of(backup, &plans);
-    if (repository_writer_new(backup->repository, &backup->writer, error) != 0 ||
-        open_copies(backup, error) != 0 ||
-        copy_backup(&backup->copy, backup->writer, repository_chunk_size(backup->repository),
-                    backup->options->workers, error) != 0)
-        return -1;
-    point_reached("disks copied");
-    for (size_t i = 0; i < count; i++)
-        if (describe_vm(backup, plans[i], error) != 0)
-            return -1;
-    if (qemu_provider_check(backup->run.provider, error) != 0)
-        return -1;
-    return run_check(&backup->run, error);
-}
-
-/* ---- Documents and the commit ---- */
-
-static int store_documents(struct backup *backup, json_t *manifest, struct error *error)
-{
-    struct run *run = &backup->run;
-    CLEANUP_FREE char *metadata = NULL;
-    CLEANUP_FREE char *components = NULL;
-    if (metadata_document_write(session_writer_metadata(run->session, 0), &metadata, error) != 0 ||
-        components_document_write(session_components(run->session), &components, error) != 0)
-        return -1;
-    pthread_mutex_lock(&run->lock);
-    CLEANUP_FREE char *events = json_text(run->events);
-    pthread_mutex_unlock(&run->lock);
-    uint64_t *stored = &backup->documents_stored;
-    struct repository_writer *writer = backup->writer;
-    if (manifest_store_document(writer, manifest, "writer-metadata.xml", metadata, strlen(metadata),
-                                stored, error) != 0 ||
-        manifest_store_document(writer, manifest, "backup-components.xml", components,
-                                strlen(components), stored, error) != 0 ||
-        manifest_store_document(writer, manifest, "events.json", events, strlen(events), stored,
-                                error) != 0)
-        return -1;
-    return 0;
-}
-
-static uint64_t sum(const struct backup *backup, bool stored)
-{
-    uint64_t total = stored ? backup->documents_stored : 0;
-    for (size_t i = 0; i < backup->copy.count; i++)
-        total += stored ? atomic_load(&backup->copy.disks[i].bytes_stored)
-                        : atomic_load(&backup->copy.disks[i].bytes_read);
-    return total;
-}
-
-static json_t *make_manifest(const struct backup *backup)
-{
-    char time[clock_text_size], host[256] = "";
-    clock_format(backup->instant, time);
-    (void)gethostname(host, sizeof host - 1);
-    json_t *manifest = json_object();
-    json_set_string(manifest, "id", backup->id.text);
-    json_set_string(manifest, "time", time);
-    json_set_string(manifest, "host", host);
-    json_set_string(manifest, "hypervisor", hypervisor_version(backup->run.hypervisor));
-    json_set_string(manifest, "type", backup->options->full ? "full" : "copy");
-    json_set(manifest, "vms", json_incref(backup->vms));
-    return manifest;
-}
-
-static int mark_succeeded(struct backup *backup, struct error *error)
-{
-    const struct plan *const *plans;
-    size_t count = plans_of(backup, &plans);
-    struct id writer;
-    (void)id_parse(VM_WRITER_ID, &writer);
-    for (size_t i = 0; i < count; i++)
-        if (session_set_backup_succeeded(backup->run.session, &writer, "", plans[i]->domain->uuid,
-                                         true, error) != VSS_S_OK)
-            return -1;
-    return 0;
-}
-
-static int commit(struct backup *backup, struct error *error)
-{
-    CLEANUP_JSON json_t *manifest = make_manifest(backup);
-    if (mark_succeeded(backup, error) != 0 || store_documents(backup, manifest, error) != 0)
-        return -1;
-    json_set_integer(manifest, "bytes_read", (int64_t)sum(backup, false));
-    json_set_integer(manifest, "bytes_stored", (int64_t)sum(backup, true));
-    if (run_check(&backup->run, error) != 0)
-        return -1;
-    point_reached("before commit");
-    int result = repository_writer_commit(TAKE_PTR(backup->writer), &backup->id, manifest, error);
-    point_reached("committed");
-    return result;
-}
-
 /* ---- The whole ---- */
 
 static json_t *pick(const json_t *from, const char *const *names, size_t count)
@@ -411,8 +205,8 @@ static json_t *make_result(const struct backup *backup)
         json_append(vms, result_vm(vm));
     }
     json_set(result, "vms", vms);
-    json_set_integer(result, "bytes_read", (int64_t)sum(backup, false));
-    json_set_integer(result, "bytes_stored", (int64_t)sum(backup, true));
+    json_set_integer(result, "bytes_read", (int64_t)backup_bytes(backup, false));
+    json_set_integer(result, "bytes_stored", (int64_t)backup_bytes(backup, true));
     json_set(result, "seconds",
              json_real((double)(clock_monotonic() - backup->begin) / CLOCK_SECOND));
     return result;
@@ -434,8 +228,8 @@ static int run_backup(struct backup *backup, struct error *error)
     struct run *run = &backup->run;
     if (plan(backup, error) != 0)
         return -1;
-    if (make_set(backup, error) != 0 || copy_all(backup, error) != 0 ||
-        commit(backup, error) != 0) {
+    if (make_set(backup, error) != 0 || backup_copy(backup, error) != 0 ||
+        backup_commit(backup, error) != 0) {
         (void)session_abort_backup(run->session, NULL);
         session_release(TAKE_PTR(run->session));
         tell_what_is_open(run);
