@@ -14,8 +14,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL
 void log_set_level(enum log_level level);
 /* The name before each line ("vmshadow", "vmshadow watchdog"). The string must stay. */
 void log_set_program(const char *name);
-/* From now on lines go to the system's log (syslog, the journal) instead: for a process that outlives
- * the one whose standard error it has. */
+/* From now on lines go to the system's log (syslog, the journal) instead: for a process that
+ * outlives the one whose standard error it has. */
 void log_to_system(void);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
