@@ -98,15 +98,29 @@ static int describe_vm(struct backup *backup, const struct plan *plan, struct er
     return 0;
 }
 
+/* An export that broke says little; why it broke (the run was voided, the VM is off) says more. */
+static int explain(struct backup *backup, struct error *error)
+{
+    struct error why = ERROR_INIT;
+    if (run_check(&backup->run, &why) == 0)
+        (void)qemu_provider_check(backup->run.provider, &why);
+    if (error_is_set(&why)) {
+        error_clear(error);
+        error_move(error, &why);
+    }
+    return -1;
+}
+
 int backup_copy(struct backup *backup, struct error *error)
 {
     const struct plan *const *plans;
     size_t count = plans_of(backup, &plans);
     if (repository_writer_new(backup->repository, &backup->writer, error) != 0 ||
-        open_copies(backup, error) != 0 ||
-        copy_backup(&backup->copy, backup->writer, repository_chunk_size(backup->repository),
-                    backup->options->workers, error) != 0)
+        open_copies(backup, error) != 0)
         return -1;
+    if (copy_backup(&backup->copy, backup->writer, repository_chunk_size(backup->repository),
+                    backup->options->workers, error) != 0)
+        return explain(backup, error);
     point_reached("disks copied");
     for (size_t i = 0; i < count; i++)
         if (describe_vm(backup, plans[i], error) != 0)

@@ -7,6 +7,7 @@
 #include "undo/undo-io.h"
 
 #include "base/clock.h"
+#include "base/point.h"
 #include "base/publish.h"
 #include "undo/channel.h"
 #include "undo/link.h"
@@ -179,6 +180,7 @@ int undo_add(struct undo *undo, const char *lane, const char *kind, json_t *argu
         withdraw(undo, step);
         return -1;
     }
+    point_reached(kind);
     *ret_step = id;
     return 0;
 }
@@ -213,6 +215,7 @@ int undo_strike(struct undo *undo, uint64_t id, struct error *error)
     struct step *step = find(undo, id, error);
     if (!step || forget(undo, step, error) != 0)
         return -1;
+    point_reached("struck, not yet in the journal");
     return journal_strike(undo->journal, &step->id, 1, error);
 }
 
