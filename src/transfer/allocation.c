@@ -1,12 +1,12 @@
-/* A question covers up to WINDOW_BYTES: long enough that a sparse disk of many TiB costs few round
- * trips, short enough that the server does not look up extents for long while it could serve reads.
- * The ring holds two windows: one being read while the next is being asked. */
+/* A question covers up to WINDOW: long enough that a sparse disk of many TiB costs few round trips,
+ * short enough that QEMU, which looks extents up in its main loop, does not keep the guest waiting
+ * (README.md has the measurement). The ring holds two windows: one being read while the next is
+ * being asked. */
 #include "transfer/allocation.h"
 
 #include "base/memory.h"
 
-#define WINDOW_BYTES (UINT64_C(1) << 30)
-enum { WINDOW_CHUNKS = 4096 };
+enum { WINDOW = 128 << 20 };
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -16,13 +16,12 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 void allocation_init(struct allocation *allocation, uint64_t size, uint32_t chunk_size,
                      uint32_t alignment)
 {
-    uint64_t window_chunks = smaller(WINDOW_BYTES / chunk_size, WINDOW_CHUNKS);
     *allocation = (struct allocation){
         .size = size,
         .chunk_size = chunk_size,
         .alignment = alignment,
-        .window = window_chunks * chunk_size,
-        .capacity = 2 * window_chunks,
+        .window = WINDOW,
+        .capacity = 2 * WINDOW / chunk_size,
     };
     allocation->ring = NEW_ARRAY(struct allocation_range, allocation->capacity);
 }

@@ -55,15 +55,16 @@ static inline char *kit_path(const char *name)
     return memory_format("%s/%s", kit_folder, name);
 }
 
-/* Bytes that do not compress, and are others for each offset and seed. */
+/* Bytes that do not compress, and are others for each offset and seed; none is zero. */
 static inline void kit_random(uint8_t *data, size_t size, uint64_t offset, uint64_t seed)
 {
     uint64_t state = (offset + 1) * UINT64_C(0x9E3779B97F4A7C15) ^ seed;
-    for (size_t i = 0; i < size; i++) {
+    for (size_t i = 0; i < size; i += sizeof state) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        data[i] = (uint8_t)(state >> 32) | 1; /* never a zero by chance */
+        uint64_t word = state | UINT64_C(0x0101010101010101);
+        memcpy(data + i, &word, size - i < sizeof word ? size - i : sizeof word);
     }
 }
 
