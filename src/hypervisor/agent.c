@@ -136,6 +136,8 @@ static void read_volume(virTypedParameterPtr parameters, int count, unsigned ind
     }
     if (devices > DEVICES_LIMIT)
         volume->unmapped += devices - DEVICES_LIMIT;
+    if (devices == 0) /* a loop device, say: it lies somewhere */
+        volume->unmapped = 1;
 }
 
 static int read_volumes(virTypedParameterPtr parameters, int count,

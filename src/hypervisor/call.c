@@ -27,9 +27,11 @@ unsigned long call_count(void)
 
 /* ---- Errors ---- */
 
-static enum error_kind kind_of_code(int code)
+static enum error_kind kind_of(const virError *fault)
 {
-    switch (code) {
+    if (fault && fault->domain == VIR_FROM_RPC)
+        return ERROR_CONNECTION; /* closed, or silent for longer than keep-alive allows */
+    switch (fault ? fault->code : VIR_ERR_OK) {
     case VIR_ERR_NO_DOMAIN:
     case VIR_ERR_NO_NETWORK:
     case VIR_ERR_NO_STORAGE_POOL:
@@ -72,7 +74,7 @@ int call_error(struct error *error, const char *format, ...)
     CLEANUP_FREE char *what = memory_vformat(format, arguments);
     va_end(arguments);
     const char *words = last && last->message ? last->message : "libvirt gave no reason";
-    (void)error_set(error, kind_of_code(last ? last->code : VIR_ERR_OK), "%s: %s", what, words);
+    (void)error_set(error, kind_of(last), "%s: %s", what, words);
     for (char *c = error->message; *c; c++)
         if (*c == '\n')
             *c = ' ';

@@ -14,8 +14,8 @@
 
 #define SYSTEM_DIRECTORY "/var/lib/libvirt/qemu/vmshadow"
 #define LEAST_RESERVE (UINT64_C(1) << 30)
-#define SMALLEST_RESERVE (UINT64_C(16) << 20) /* a full file system may still tell some KiB free   \
-                                               */
+/* A full file system may still tell some KiB free. */
+#define SMALLEST_RESERVE (UINT64_C(16) << 20)
 #define LEAST_SCRATCH (UINT64_C(64) << 20)
 
 /* ---- The table ---- */

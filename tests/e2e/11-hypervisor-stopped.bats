@@ -61,6 +61,62 @@ start_and_write() {
     vm_start "$1" && vm_wait_channel "$1" && vm_command "$1" commit data0 next
 }
 
+# read_running NAME FILE: the same disk by a backup job of the VM, while it runs but has not come to writing.
+read_running() {
+    virsh -q start --domain "$1" --paused 3>&-
+    ask prepare "$1" vda
+    ask begin "$1"
+    read_instant "$1" vda "$TMPDIR/vda.read"
+    cmp "$2" "$TMPDIR/vda.read"
+    ask check "$1"
+    ask end "$1"
+    rm "$TMPDIR/vda.read"
+}
+
+@test "B10: pass-through, iSCSI, shared and transient disks of a definition are left out by name, others are not" {
+    local file=$VMSHADOW_TEST_DIR/some.raw loop
+    loop=$(cat "$VMSHADOW_TEST_DIR/loop")
+    truncate -s 1M "$file"
+    virsh -q pool-define /dev/stdin <<XML
+<pool type='iscsi'><name>an iSCSI pool</name><source><host name='192.0.2.1'/><device path='iqn.2026-01.org.example:t'/></source>
+<target><path>/dev/disk/by-path</path></target></pool>
+XML
+    virsh -q pool-define-as here dir --target "$VMSHADOW_TEST_DIR"
+    virsh -q pool-start here
+    define_with_disk many "<disk type='file'><source file='$file'/><target dev='vda'/></disk>
+<disk type='block' device='lun'><source dev='$loop'/><target dev='sda' bus='scsi'/></disk>
+<disk type='network'><source protocol='iscsi' name='iqn.2026-01.org.example:t/1'><host name='192.0.2.1'/></source><target dev='vdb'/></disk>
+<disk type='volume'><source pool='an iSCSI pool' volume='unit:0:0:1' mode='host'/><target dev='vdc'/></disk>
+<disk type='volume'><source pool='here' volume='some.raw'/><target dev='vdd'/></disk>
+<disk type='nvme'><source type='pci' managed='yes' namespace='1'><address domain='0' bus='1' slot='0' function='0'/></source><target dev='vde'/></disk>
+<disk type='file'><source file='$file'/><target dev='vdf'/><shareable/></disk>
+<disk type='file'><source file='$file'/><target dev='vdg'/><transient/></disk>
+<disk type='block'><source dev='$loop'/><target dev='vdh'/></disk>
+<disk type='network'><source protocol='rbd' name='pool/image'><host name='192.0.2.2'/></source><target dev='vdi'/></disk>"
+    probe_start
+    ask describe many
+    [[ $answer == *"; vda included 1048576 raw:$file; "* ]]
+    [[ $answer == *"; sda left-out 0 raw:$loop (pass-through disk (device='lun'): back it up inside the guest)"* ]]
+    [[ $answer == *"; vdb left-out 0 raw:(network) (iSCSI disk (protocol='iscsi'): back it up inside the guest)"* ]]
+    [[ $answer == *"; vdc left-out 0 raw:(network) (iSCSI disk (storage pool an iSCSI pool of type iscsi): back it"* ]]
+    [[ $answer == *"; vdd included 1048576 raw:$file; "* ]]
+    [[ $answer == *"; vde left-out 0 raw:(network) (pass-through disk (host NVMe device): back it up inside the guest)"* ]]
+    [[ $answer == *"; vdf left-out 0 raw:$file (disk shared with other VMs"* ]]
+    [[ $answer == *"; vdg left-out 0 raw:$file (transient disk: "* ]]
+    [[ $answer == *"; vdh included 67108864 raw:$loop; "* ]]
+    [[ $answer == *"; vdi included 0 raw:(network)"* ]]
+    # A volume is read by its path.
+    ask prepare many vda vdd
+    ask begin many
+    read_instant many vdd "$TMPDIR/vdd.read"
+    cmp "$file" "$TMPDIR/vdd.read"
+    ask end many
+    probe_end
+    virsh -q undefine --domain many
+    virsh -q pool-destroy here
+    rm "$file" "$TMPDIR/vdd.read"
+}
+
 @test "images of a VM that is off are cloned where the file system can, and what the VM writes later is not read" {
     image_copy "$VMSHADOW_TEST_DIR/clones/$chain-data0.qcow2" qcow2 "$TMPDIR/vda.off"
     image_copy "$VMSHADOW_TEST_DIR/clones/$chain-data1.raw" raw "$TMPDIR/vdb.off"
@@ -136,13 +192,14 @@ start_and_write() {
     ask begin "$device"
     read_instant "$device" vda "$TMPDIR/vda.read"
     cmp "$loop" "$TMPDIR/vda.read"
+    rm "$TMPDIR/vda.read"
     ask check "$device"
     dd if=/dev/urandom of="$loop" bs=4096 seek=9 count=1 conv=notrunc status=none # not even synced
     refused failed check "$device"
     [[ $answer == *"$loop was written meanwhile" ]]
     ask end "$device"
+    read_running "$device" "$loop"
     probe_end
-    rm "$TMPDIR/vda.read"
 }
 
 @test "a network disk of a VM that is off is read, and a start meanwhile is noticed" {
@@ -159,6 +216,7 @@ start_and_write() {
     [ "${answer##* }" = 67108864 ]
     read_instant "$network" vda "$TMPDIR/vda.read"
     cmp "$VMSHADOW_TEST_DIR/network.raw" "$TMPDIR/vda.read"
+    rm "$TMPDIR/vda.read"
     ask check "$network"
     vm_start "$network"
     virsh -q destroy --domain "$network"
@@ -173,7 +231,8 @@ start_and_write() {
     refused failed check "$network"
     [[ $answer == *"libvirt was restarted during the copy"* ]]
     ask end "$network"
-    rm "$TMPDIR/vda.read"
+    read_running "$network" "$VMSHADOW_TEST_DIR/network.raw"
+    virsh -q destroy --domain "$network"
     kill "$server_pid"
     wait "$server_pid" || true
     probe_end
