@@ -64,7 +64,7 @@ static bool is_local(const xmlURI *parsed)
            (strcmp(parsed->path, "/system") == 0 || strcmp(parsed->path, "/session") == 0);
 }
 
-static int check_uri(const char *uri, const char *origin, struct error *error)
+int connection_check_uri(const char *uri, const char *origin, struct error *error)
 {
     xmlURIPtr parsed = xmlParseURI(uri);
     bool local = parsed && is_local(parsed);
@@ -111,24 +111,31 @@ static char *version_text(unsigned long version)
     return memory_format("%lu.%lu.%lu", version / 1000000, version / 1000 % 1000, version % 1000);
 }
 
-static int check_versions(struct hypervisor *hypervisor, virConnectPtr connection,
-                          struct error *error)
+int connection_check_versions(unsigned long library, unsigned long qemu, struct error *error)
+{
+    if (library >= LIBVIRT_NEEDED && qemu >= QEMU_NEEDED)
+        return 0;
+    CLEANUP_FREE char *library_text = version_text(library);
+    CLEANUP_FREE char *qemu_text = version_text(qemu);
+    return error_set(error, ERROR_REFUSED,
+                     "libvirt 9.0 and QEMU 7.2 are needed, this host has libvirt %s and QEMU %s",
+                     library_text, qemu_text);
+}
+
+static int read_versions(struct hypervisor *hypervisor, virConnectPtr connection,
+                         struct error *error)
 {
     unsigned long library, qemu;
     if (VIR(virConnectGetLibVersion(connection, &library)) != 0 ||
         VIR(virConnectGetVersion(connection, &qemu)) != 0)
         return call_error(error, "cannot ask libvirt at %s for its version", hypervisor->uri);
+    if (connection_check_versions(library, qemu, error) != 0)
+        return -1;
     CLEANUP_FREE char *library_text = version_text(library);
     CLEANUP_FREE char *qemu_text = version_text(qemu);
-    if (library < LIBVIRT_NEEDED || qemu < QEMU_NEEDED)
-        return error_set(
-            error, ERROR_REFUSED,
-            "libvirt 9.0 and QEMU 7.2 are needed, this host has libvirt %s and QEMU %s",
-            library_text, qemu_text);
-    char *host = VIR(virConnectGetHostname(connection));
+    CLEANUP_FREE char *host = VIR(virConnectGetHostname(connection));
     hypervisor->version = memory_format("libvirt %s, QEMU %s on %s", library_text, qemu_text,
                                         host ? host : "this host");
-    free(host);
     return 0;
 }
 
@@ -171,7 +178,7 @@ int hypervisor_open_limited(const char *uri, unsigned agent_limit,
 {
     const char *origin;
     uri = choose_uri(uri, &origin);
-    if (check_uri(uri, origin, error) != 0)
+    if (connection_check_uri(uri, origin, error) != 0)
         return -1;
     (void)pthread_once(&library_once, start_library);
     if (!library_ready)
@@ -182,7 +189,7 @@ int hypervisor_open_limited(const char *uri, unsigned agent_limit,
     if (connection_open(uri, &connection, error) != 0)
         return -1;
     hypervisor->connections[0].connection = connection;
-    if (check_versions(hypervisor, connection, error) != 0)
+    if (read_versions(hypervisor, connection, error) != 0)
         return -1;
     *ret_hypervisor = TAKE_PTR(hypervisor);
     return 0;

@@ -39,4 +39,10 @@ int hypervisor_open_limited(const char *uri, unsigned agent_limit,
 /* One connection to libvirt, checked by nobody yet. */
 int connection_open(const char *uri, virConnectPtr *ret_connection, struct error *error);
 
+/* Is it local? `origin` is put after it in the message: where the URI comes from. */
+int connection_check_uri(const char *uri, const char *origin, struct error *error);
+/* As libvirt counts: major * 1000000 + minor * 1000 + release. ERROR_REFUSED when one is too old.
+ */
+int connection_check_versions(unsigned long library, unsigned long qemu, struct error *error);
+
 #endif

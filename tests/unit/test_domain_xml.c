@@ -8,6 +8,7 @@
 #include "hypervisor/directory.h"
 #include "hypervisor/disk.h"
 #include "hypervisor/domain-xml.h"
+#include "hypervisor/hypervisor-private.h"
 #include "hypervisor/image-state.h"
 #include "hypervisor/image.h"
 #include "hypervisor/server.h"
@@ -663,6 +664,51 @@ static void the_job_names_its_disks_only(void **state)
     assert_null(xml_next(xml_next(disk)));
 }
 
+/* ---- Connections ---- */
+
+static void only_local_uris_are_taken(void **state)
+{
+    (void)state;
+    static const char *const local[] = {"qemu:///system", "qemu:///session", "qemu+unix:///system",
+                                        "qemu+unix:///system?socket=/run/x"};
+    static const char *const others[] = {"qemu+ssh://host/system",
+                                         "qemu+ssh:///system",
+                                         "qemu://host/system",
+                                         "qemu+unix://host/system",
+                                         "qemu+tcp://127.0.0.1/system",
+                                         "qemu:///embed?root=/x",
+                                         "test:///default",
+                                         "xen:///system",
+                                         "alias",
+                                         "",
+                                         "/system",
+                                         "qemu://["};
+    struct error error = ERROR_INIT;
+    for (size_t i = 0; i < ARRAY_SIZE(local); i++)
+        assert_int_equal(connection_check_uri(local[i], "", &error), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        assert_int_equal(connection_check_uri(others[i], " (here)", &error), -1);
+        assert_int_equal(error.kind, ERROR_USAGE);
+        assert_non_null(strstr(error.message, " (here) is not a local one"));
+        assert_true(error.hint[0] != '\0');
+        error_clear(&error);
+    }
+}
+
+static void old_versions_are_refused(void **state)
+{
+    (void)state;
+    struct error error = ERROR_INIT;
+    assert_int_equal(connection_check_versions(9000000, 7002000, &error), 0);
+    assert_int_equal(connection_check_versions(10003001, 9001002, &error), 0);
+    assert_int_equal(connection_check_versions(8999999, 7002000, &error), -1);
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    error_clear(&error);
+    assert_int_equal(connection_check_versions(9000000, 7001050, &error), -1);
+    assert_string_equal(error.message, "libvirt 9.0 and QEMU 7.2 are needed, this host has "
+                                       "libvirt 9.0.0 and QEMU 7.1.50");
+}
+
 /* ---- Directories ---- */
 
 static void a_directory_is_set_aside_and_removed(void **state)
@@ -720,6 +766,8 @@ int main(void)
                                         remove_directory),
         cmocka_unit_test_setup_teardown(a_written_file_is_seen, make_directory, remove_directory),
         cmocka_unit_test(the_job_names_its_disks_only),
+        cmocka_unit_test(only_local_uris_are_taken),
+        cmocka_unit_test(old_versions_are_refused),
         cmocka_unit_test_setup_teardown(a_directory_is_set_aside_and_removed, make_directory,
                                         remove_directory),
     };
