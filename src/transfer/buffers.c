@@ -151,6 +151,7 @@ void buffers_return(struct buffer *buffer)
     struct share *share = buffer->share;
     struct buffers *buffers = share->buffers;
     pthread_mutex_lock(&buffers->lock);
+    buffer->share = NULL;
     buffer->next = buffers->free;
     buffers->free = buffer;
     buffers->used--;
@@ -190,6 +191,18 @@ unsigned buffers_held(struct share *share)
     unsigned held = share->held;
     pthread_mutex_unlock(&share->buffers->lock);
     return held;
+}
+
+uint64_t buffers_lowest_offset(struct share *share, uint64_t otherwise)
+{
+    struct buffers *buffers = share->buffers;
+    uint64_t lowest = otherwise;
+    pthread_mutex_lock(&buffers->lock);
+    for (struct buffer *buffer = buffers->made; buffer; buffer = buffer->next_made)
+        if (buffer->share == share && buffer->offset < lowest)
+            lowest = buffer->offset;
+    pthread_mutex_unlock(&buffers->lock);
+    return lowest;
 }
 
 void buffers_settle(struct share *share)

@@ -69,6 +69,9 @@ void buffers_hand_back(struct buffer *buffer);
 struct buffer *buffers_collect(struct share *share);
 /* How many the disk holds, wherever they are. */
 unsigned buffers_held(struct share *share);
+/* The lowest `offset` of the buffers that the disk holds, `otherwise` when it holds none. Only for
+ * the disk's own thread, which sets the offsets. */
+uint64_t buffers_lowest_offset(struct share *share, uint64_t otherwise);
 /* Return what workers hand back until the disk holds none. Blocks as long as the workers do. */
 void buffers_settle(struct share *share);
 

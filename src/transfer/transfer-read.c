@@ -25,6 +25,7 @@ struct reader {
     struct share share;
     struct allocation allocation;
     uint64_t next; /* chunk: all before are read or being read, or zero */
+    uint64_t told; /* chunk: `next` when the tree was last told what will not come any more */
     bool asking;   /* a block status request is in flight */
 };
 
@@ -135,10 +136,24 @@ static int take_answers(struct reader *reader, struct error *error)
     return 0;
 }
 
+/* Chunks that are zero never come to the tree: told now and then, it need not keep room for them.
+ */
+static int tell_tree(struct reader *reader, struct error *error)
+{
+    enum { NOW_AND_THEN = 1024 };
+    uint32_t chunk_size = reader->job->chunk_size;
+    if (reader->next - reader->told < NOW_AND_THEN)
+        return 0;
+    reader->told = reader->next;
+    uint64_t lowest = buffers_lowest_offset(&reader->share, reader->next * chunk_size);
+    return disk_writer_close_before(reader->tree, lowest / chunk_size, error);
+}
+
 static int read_all(struct reader *reader, struct error *error)
 {
     for (;;) {
-        if (ask(reader, error) != 0 || start_reads(reader, error) != 0)
+        if (ask(reader, error) != 0 || start_reads(reader, error) != 0 ||
+            tell_tree(reader, error) != 0)
             return -1;
         if (reader->next == reader->chunks && buffers_held(&reader->share) == 0)
             return 0;
