@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DISKS_IN_A_SET = 4096 };
+
 /* ---- Planning ---- */
 
 static char *describe(const struct requester_selection *selection)
@@ -107,8 +109,10 @@ static int plan(struct backup *backup, struct error *error)
     };
     uint32_t context =
         VSS_CTX_BACKUP | (options->no_auto_recovery ? VSS_VOLSNAP_ATTR_NO_AUTORECOVERY : 0u);
-    if (run_start_session(run, &writer, &instants, error) != 0 ||
-        session_initialize_for_backup(run->session, error) != VSS_S_OK ||
+    if (run_start_session(run, &writer, &instants, error) != 0)
+        return -1;
+    session_set_volume_limit(run->session, DISKS_IN_A_SET);
+    if (session_initialize_for_backup(run->session, error) != VSS_S_OK ||
         session_set_context(run->session, context, error) != VSS_S_OK ||
         session_set_backup_state(run->session, true, false,
                                  options->full ? VSS_BT_FULL : VSS_BT_COPY, false,

@@ -16,6 +16,7 @@ struct session_member {
 };
 
 struct session {
+    size_t volume_limit; /* of a set; 0 = as published */
     struct coordinator *coordinator;
     struct dispatcher *dispatcher;
     struct id id;

@@ -74,15 +74,21 @@ static vss_code any_provider(struct session *session, const char *volume,
     return failure_set(error, VSS_E_VOLUME_NOT_SUPPORTED, "no provider can copy %s", volume);
 }
 
+void session_set_volume_limit(struct session *session, size_t limit)
+{
+    session->volume_limit = limit;
+}
+
 static vss_code check_volume(const struct session *session, const char *volume, struct error *error)
 {
     for (size_t i = 0; i < session->set.count; i++)
         if (strcmp(session->set.snapshots[i].volume, volume) == 0)
             return failure_set(error, VSS_E_OBJECT_ALREADY_EXISTS, "%s is in the set already",
                                volume);
-    if (session->set.count == volume_limit)
+    size_t limit = session->volume_limit ? session->volume_limit : volume_limit;
+    if (session->set.count == limit)
         return failure_set(error, VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED,
-                           "%s does not fit: a set has at most %d disks", volume, volume_limit);
+                           "%s does not fit: a set has at most %zu disks", volume, limit);
     return VSS_S_OK;
 }
 

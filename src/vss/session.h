@@ -42,6 +42,10 @@ vss_code session_set_backup_state(struct session *session, bool select_component
                                   bool bootable_system_state, enum vss_backup_type type,
                                   bool partial_file_support, struct error *error);
 
+/* How many volumes a set may have: 64 as published, unless said otherwise before the first is
+ * added. A set of VMs easily has more disks than a machine has volumes. */
+void session_set_volume_limit(struct session *session, size_t limit);
+
 /* Identify to all writers. A writer whose Identify fails is absent. */
 vss_code session_gather_writer_metadata(struct session *session, struct error *error);
 size_t session_writer_metadata_count(const struct session *session);
