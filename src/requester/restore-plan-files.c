@@ -230,47 +230,60 @@ static int data_size(const struct planning *planning, const struct planned_disk 
     return result;
 }
 
-/* Disks that share a file system share its room. */
+/* What the disks on one file system need together. */
+struct need {
+    dev_t device;
+    uint64_t bytes, available;
+    char *where;
+};
+
+static int add_need(const struct planning *planning, const struct planned_disk *disk,
+                    struct need **needs, size_t *count, struct error *error)
+{
+    CLEANUP_FREE char *copy = memory_copy_string(disk->path);
+    const char *directory = dirname(copy);
+    struct stat facts;
+    struct statvfs room;
+    uint64_t bytes;
+    if (data_size(planning, disk, &bytes, error) != 0)
+        return -1;
+    if (stat(directory, &facts) != 0 || statvfs(directory, &room) != 0)
+        return error_errno(error, errno, "cannot examine %s", directory);
+    size_t n = 0;
+    while (n < *count && (*needs)[n].device != facts.st_dev)
+        n++;
+    if (n == *count) {
+        struct need need = {facts.st_dev, 0, (uint64_t)room.f_bavail * room.f_frsize,
+                            memory_copy_string(directory)};
+        ARRAY_APPEND(*needs, *count, need);
+    }
+    (*needs)[n].bytes += bytes;
+    return 0;
+}
+
+static int check_need(const struct need *need, struct error *error)
+{
+    if (need->bytes <= need->available)
+        return 0;
+    (void)error_set(error, ERROR_SPACE,
+                    "%s has %llu MiB free; the restore writes up to %llu MiB beside the old files",
+                    need->where, (unsigned long long)(need->available >> 20),
+                    (unsigned long long)(need->bytes >> 20));
+    return error_hint(error, "make room there or restore to another directory with --to");
+}
+
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,
                     struct error *error)
 {
-    struct need {
-        dev_t device;
-        uint64_t bytes, available;
-        char *where;
-    } *needs = NULL;
+    struct need *needs = NULL;
     size_t count = 0;
     int result = 0;
-    for (size_t v = 0; v < plan->count && result == 0; v++)
-        for (size_t d = 0; d < plan->vms[v].disk_count && result == 0; d++) {
-            const struct planned_disk *disk = &plan->vms[v].disks[d];
-            CLEANUP_FREE char *copy = memory_copy_string(disk->path);
-            const char *directory = dirname(copy);
-            struct stat facts;
-            struct statvfs room;
-            uint64_t bytes = 0;
-            result = data_size(planning, disk, &bytes, error);
-            if (result != 0 || stat(directory, &facts) != 0 || statvfs(directory, &room) != 0)
-                continue;
-            size_t n = 0;
-            while (n < count && needs[n].device != facts.st_dev)
-                n++;
-            if (n == count) {
-                struct need need = {facts.st_dev, 0, (uint64_t)room.f_bavail * room.f_frsize,
-                                    memory_copy_string(directory)};
-                ARRAY_APPEND(needs, count, need);
-            }
-            needs[n].bytes += bytes;
-        }
+    for (size_t v = 0; v < plan->count; v++)
+        for (size_t d = 0; d < plan->vms[v].disk_count && result == 0; d++)
+            result = add_need(planning, &plan->vms[v].disks[d], &needs, &count, error);
     for (size_t n = 0; n < count; n++) {
-        if (result == 0 && needs[n].bytes > needs[n].available) {
-            result = error_set(error, ERROR_SPACE,
-                               "%s has %llu MiB free; the restore writes up to "
-                               "%llu MiB beside the old files",
-                               needs[n].where, (unsigned long long)(needs[n].available >> 20),
-                               (unsigned long long)(needs[n].bytes >> 20));
-            (void)error_hint(error, "make room there or restore to another directory with --to");
-        }
+        if (result == 0)
+            result = check_need(&needs[n], error);
         free(needs[n].where);
     }
     free(needs);
