@@ -24,14 +24,30 @@ int domain_destroy(struct hypervisor *hypervisor, const char *uuid, struct error
     return -1;
 }
 
-int domain_start(struct hypervisor *hypervisor, const char *uuid, struct error *error)
+int domain_start(struct hypervisor *hypervisor, const char *uuid, bool paused, struct error *error)
 {
     CLEANUP_CALL struct call call = CALL_NONE;
     if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
         return -1;
-    if (VIR(virDomainIsActive(call.domain)) == 1 || VIR(virDomainCreate(call.domain)) == 0)
+    unsigned flags = paused ? VIR_DOMAIN_START_PAUSED : 0;
+    if (VIR(virDomainIsActive(call.domain)) == 1 ||
+        VIR(virDomainCreateWithFlags(call.domain, flags)) == 0)
         return 0;
     return call_error(error, "VM %s cannot be started", call.name);
+}
+
+int domain_has_snapshots(struct hypervisor *hypervisor, const char *uuid, bool *ret_has,
+                         struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
+        return -1;
+    int snapshots = VIR(virDomainSnapshotNum(call.domain, 0));
+    int checkpoints = snapshots < 0 ? -1 : VIR(virDomainListAllCheckpoints(call.domain, NULL, 0));
+    if (snapshots < 0 || checkpoints < 0)
+        return call_error(error, "cannot ask for the snapshots of VM %s", call.name);
+    *ret_has = snapshots + checkpoints > 0;
+    return 0;
 }
 
 int domain_undefine(struct hypervisor *hypervisor, const char *uuid, struct error *error)

@@ -89,7 +89,11 @@ const struct disk *domain_find_disk(const struct domain *domain, const char *tar
 
 /* Power off (destroy); an inactive domain is fine. */
 int domain_destroy(struct hypervisor *hypervisor, const char *uuid, struct error *error);
-int domain_start(struct hypervisor *hypervisor, const char *uuid, struct error *error);
+/* Started already is fine. `paused`: it does not run before somebody resumes it. */
+int domain_start(struct hypervisor *hypervisor, const char *uuid, bool paused, struct error *error);
+/* Has libvirt snapshots or checkpoints of it? */
+int domain_has_snapshots(struct hypervisor *hypervisor, const char *uuid, bool *ret_has,
+                         struct error *error);
 /* Remove the definition, *keeping* NVRAM, TPM state and disks; managed save, checkpoints' and
  * snapshots' metadata go (they were set aside by the caller). A missing domain is fine. */
 int domain_undefine(struct hypervisor *hypervisor, const char *uuid, struct error *error);

@@ -80,16 +80,6 @@ json_t *hypervisor_scratch_arguments(const char *directory, uint64_t reserve, co
     return arguments;
 }
 
-json_t *hypervisor_domain_arguments(const char *uuid, const char *name, const char *xml,
-                                    bool autostart, bool running)
-{
-    json_t *arguments = hypervisor_guest_arguments(uuid, name);
-    json_set_string(arguments, "xml", xml);
-    json_set_boolean(arguments, "autostart", autostart);
-    json_set_boolean(arguments, "running", running);
-    return arguments;
-}
-
 static int get(void *context, const json_t *arguments, struct hypervisor **ret_hypervisor,
                const char **ret_uuid, const char **ret_name, struct error *error)
 {
@@ -178,52 +168,6 @@ static int watch_scratch(void *context, const json_t *arguments, struct error *r
     return 1;
 }
 
-/* ---- restore-domain ---- */
-
-static int put_back(struct hypervisor *hypervisor, const char *uuid, const char *xml,
-                    const json_t *arguments, struct error *error)
-{
-    if (domain_define(hypervisor, xml, error) != 0 ||
-        domain_set_autostart(hypervisor, uuid, json_boolean_or(arguments, "autostart", false),
-                             error) != 0)
-        return -1;
-    bool running = json_boolean_or(arguments, "running", false);
-    return running ? domain_start(hypervisor, uuid, error) : 0;
-}
-
-/* Is the definition of now the old one? Then it is left alone: the restore had not come so far, or
- * the undo runs again. */
-static int is_as_before(struct hypervisor *hypervisor, const char *uuid, const char *xml,
-                        bool *ret_defined, bool *ret_same, struct error *error)
-{
-    struct error fault = ERROR_INIT;
-    CLEANUP_FREE char *now = NULL;
-    *ret_defined = domain_read_definition(hypervisor, uuid, &now, &fault) == 0;
-    *ret_same = *ret_defined && xml && strcmp(now, xml) == 0;
-    if (*ret_defined || fault.kind == ERROR_NOT_FOUND)
-        return 0;
-    error_move(error, &fault);
-    return -1;
-}
-
-static int restore_domain(void *context, const json_t *arguments, struct error *error)
-{
-    struct hypervisor *hypervisor;
-    const char *uuid, *name;
-    bool defined, same;
-    const char *xml = json_string_or(arguments, "xml", NULL);
-    if (get(context, arguments, &hypervisor, &uuid, &name, error) != 0 ||
-        is_as_before(hypervisor, uuid, xml, &defined, &same, error) != 0)
-        return -1;
-    if (defined && !same &&
-        (domain_destroy(hypervisor, uuid, error) != 0 ||
-         domain_undefine(hypervisor, uuid, error) != 0))
-        return error_prefix(error, "VM %s cannot be put back: ", name);
-    if (xml && put_back(hypervisor, uuid, xml, arguments, error) != 0)
-        return error_prefix(error, "VM %s cannot be put back: ", name);
-    return 0;
-}
-
 const struct undo_kind hypervisor_thaw_guest = {
     .name = "thaw-guest", .prepare = prepare_vm, .undo = thaw_guest, .persistent = true};
 
@@ -232,6 +176,3 @@ const struct undo_kind hypervisor_end_backup_job = {
 
 const struct undo_kind hypervisor_watch_scratch = {
     .name = "watch-scratch", .undo = nothing, .watch = watch_scratch};
-
-const struct undo_kind hypervisor_restore_domain = {.name = "restore-domain",
-                                                    .undo = restore_domain};

@@ -7,12 +7,14 @@
  *                       persistent. The socket's directory is the job's alone and goes, too. With
  *                       a member "was_paused": true the VM is never resumed
  *   "watch-scratch"     {directory, reserve, name}: undo nothing; its watch trips below the reserve
- *   "restore-domain"    {uuid, name, xml or null, autostart, running}: the definition as it was
- *                       before a restore: what is defined under the UUID now is powered off and
- *                       undefined, unless it is the old definition; that one (if there was one) is
- *                       defined again, with autostart, and started when it was running
- * In the order of registration thaw-guest comes first, so that in reverse the job is aborted first
- * and the guest thawed last (environment facts: docs/libvirt.md).
+ *   "restore-domain"    {uuid, name, xml or null, new_xml, autostart, state}: the definition as it
+ *                       was before a restore is defined again, with autostart, and the VM started
+ *                       when it was running (or paused: then paused). Only the definition that the
+ *                       restore itself made (like new_xml) is taken away for it; a VM that runs
+ * with another definition than the old one, or that somebody has defined differently since, is left
+ * alone: the step stays open and says so In the order of registration thaw-guest comes first, so
+ * that in reverse the job is aborted first and the guest thawed last (environment facts:
+ * docs/libvirt.md).
  */
 #ifndef HYPERVISOR_UNDO_KINDS_H
 #define HYPERVISOR_UNDO_KINDS_H
@@ -36,8 +38,14 @@ json_t *hypervisor_guest_arguments(const char *uuid, const char *name);
 json_t *hypervisor_job_arguments(const char *uuid, const char *name, const char *socket);
 json_t *hypervisor_scratch_arguments(const char *directory, uint64_t reserve, const char *name);
 
-/* `xml` NULL = there was no such domain. */
-json_t *hypervisor_domain_arguments(const char *uuid, const char *name, const char *xml,
-                                    bool autostart, bool running);
+/* A VM as it was before a restore, and what the restore will define. */
+struct hypervisor_before {
+    const char *uuid, *name;
+    const char *xml; /* NULL = there was no such domain */
+    const char *new_xml;
+    bool autostart;
+    const char *state; /* domain_state_name() */
+};
+json_t *hypervisor_domain_arguments(const struct hypervisor_before *before);
 
 #endif

@@ -77,8 +77,7 @@ static int lock_vms(struct backup *backup, struct error *error)
     const struct plan *const *plans;
     size_t count = plans_of(backup, &plans);
     for (size_t i = 0; i < count; i++)
-        if (undo_lock_vm(backup->run.undo, plans[i]->domain->uuid, plans[i]->domain->name, error) !=
-            0)
+        if (run_lock_vm(&backup->run, plans[i]->domain->uuid, plans[i]->domain->name, error) != 0)
             return -1;
     return 0;
 }

@@ -10,31 +10,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-static bool uses_path(const struct domain *domain, const char *path)
-{
-    for (size_t i = 0; i < domain->disk_count; i++)
-        for (size_t layer = 0; layer < domain->disks[i].layer_count; layer++) {
-            const char *used = domain->disks[i].layers[layer].path;
-            if (used && strcmp(used, path) == 0)
-                return true;
-        }
-    const char *others[] = {domain->nvram, domain->kernel, domain->initrd, domain->device_tree};
-    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
-        if (others[i] && strcmp(others[i], path) == 0)
-            return true;
-    return false;
-}
-
-static const struct domain *other_user(const struct planning *planning, const struct planned_vm *vm,
-                                       const char *path)
-{
-    for (size_t i = 0; i < planning->domain_count; i++)
-        if (strcmp(planning->domains[i]->uuid, vm->uuid) != 0 &&
-            uses_path(planning->domains[i], path))
-            return planning->domains[i];
-    return NULL;
-}
-
 /* ---- Disks ---- */
 
 static bool is_known_format(const char *format)
@@ -48,18 +23,40 @@ static bool is_known_format(const char *format)
 
 static bool is_clean_path(const char *path)
 {
-    return path[0] == '/' && !strstr(path, "/../") && !strchr(path, '\n');
+    CLEANUP_FREE char *copy = memory_copy_string(path);
+    const char *name = basename(copy);
+    return path[0] == '/' && !strstr(path, "/../") && !strchr(path, '\n') &&
+           strcmp(name, "..") != 0 && strcmp(name, ".") != 0 && strcmp(name, "/") != 0;
 }
 
-static char *place_disk(const struct planning *planning, const json_t *entry)
+/* A symbolic link stays; what it leads to is replaced. NULL when it leads nowhere. */
+static char *resolve_link(const char *path)
 {
-    const char *path = json_string_or(entry, "path", "");
-    if (!planning->options->directory)
-        return memory_copy_string(path);
+    struct stat facts;
+    if (lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode))
+        return realpath(path, NULL);
+    return memory_copy_string(path);
+}
+
+static int place_disk(const struct planning *planning, struct planned_vm *vm, const char *path,
+                      char **ret_path, struct error *error)
+{
     CLEANUP_FREE char *copy = memory_copy_string(path);
-    CLEANUP_FREE char *directory = realpath(planning->options->directory, NULL);
-    return memory_format("%s/%s", directory ? directory : planning->options->directory,
-                         basename(copy));
+    CLEANUP_FREE char *wanted = planning->directory
+                                    ? memory_format("%s/%s", planning->directory, basename(copy))
+                                    : memory_copy_string(path);
+    char *place = resolve_link(wanted);
+    if (!place) {
+        (void)error_set(error, ERROR_REFUSED, "%s is a symbolic link that leads nowhere", wanted);
+        return error_hint(error, "mount what belongs there, or remove the link");
+    }
+    if (strcmp(place, wanted) != 0)
+        planned_vm_add_notice(vm,
+                              "%s is a symbolic link: the disk is restored to %s, and the "
+                              "definition names that file",
+                              wanted, place);
+    *ret_path = place;
+    return 0;
 }
 
 static int check_directory(const char *path, struct error *error)
@@ -74,32 +71,54 @@ static int check_directory(const char *path, struct error *error)
     if (access(directory, W_OK | X_OK) != 0)
         return error_set(error, ERROR_REFUSED, "the directory %s cannot be written: %s", directory,
                          strerror(errno));
-    if (lstat(path, &facts) == 0 && !S_ISREG(facts.st_mode) && !S_ISLNK(facts.st_mode))
-        return error_set(error, ERROR_REFUSED, "%s is there and is no file", path);
     return 0;
 }
 
-static int check_disk(const struct planning *planning, const struct planned_vm *vm,
-                      const struct planned_disk *disk, const json_t *entry, struct error *error)
+/* A device comes back as a file of its name, in a directory that was named for it. */
+static int check_type(const struct planning *planning, const json_t *entry, struct error *error)
 {
     const char *type = json_string_or(entry, "source_type", "");
-    if (strcmp(type, "file") != 0 && strcmp(type, "volume") != 0)
-        return error_set(error, ERROR_REFUSED,
-                         "it was of type '%s'; restoring to anything but "
-                         "files is not supported yet",
-                         type);
-    if (!is_clean_path(disk->path))
-        return error_set(error, ERROR_REFUSED, "its path in the backup is not usable");
+    bool is_block = strcmp(type, "block") == 0;
+    if (strcmp(type, "file") == 0 || strcmp(type, "volume") == 0 ||
+        (is_block && planning->directory))
+        return 0;
+    (void)error_set(error, ERROR_REFUSED,
+                    "it was of type '%s'; restoring to anything but files is not supported yet",
+                    type);
+    return is_block ? error_hint(error, "with --to DIR it comes back as a file in that directory")
+                    : -1;
+}
+
+static int check_disk(const struct planning *planning, struct planned_vm *vm,
+                      const struct planned_disk *disk, struct error *error)
+{
+    const struct planned_vm *owner;
     if (!is_known_format(disk->format))
         return error_set(error, ERROR_REFUSED, "images of format '%s' cannot be written",
                          disk->format);
-    const struct domain *other = other_user(planning, vm, disk->path);
-    if (other)
-        return error_set(error, ERROR_REFUSED, "%s belongs to VM %s", disk->path, other->name);
-    for (size_t i = 0; i < vm->disk_count; i++)
-        if (strcmp(vm->disks[i].path, disk->path) == 0)
-            return error_set(error, ERROR_REFUSED, "two disks would be restored to %s", disk->path);
-    return check_directory(disk->path, error);
+    if (check_directory(disk->path, error) != 0 ||
+        plan_check_claims(planning, disk->path, error) != 0)
+        return -1;
+    const struct planned_file *file = plan_find_claim(planning, disk->path, &owner);
+    if (file)
+        return error_set(error, ERROR_REFUSED, "%s is where the %s of VM %s would be restored, too",
+                         disk->path, file->role, owner->name);
+    return plan_check_place(planning, vm, disk->path, error);
+}
+
+static int fill_disk(const struct planning *planning, struct planned_vm *vm,
+                     struct planned_disk *disk, struct error *error)
+{
+    const char *path = json_string_or(disk->entry, "path", "");
+    if (check_type(planning, disk->entry, error) != 0)
+        return -1;
+    if (!is_clean_path(path))
+        return error_set(error, ERROR_REFUSED, "its path in the backup is not usable");
+    if (place_disk(planning, vm, path, &disk->path, error) != 0 ||
+        check_disk(planning, vm, disk, error) != 0)
+        return -1;
+    disk->old_path = plan_old_path(planning, vm, disk);
+    return manifest_get_root(disk->entry, "root", "the backup", &disk->root, error);
 }
 
 static int plan_disk(const struct planning *planning, struct planned_vm *vm, const json_t *entry,
@@ -111,16 +130,12 @@ static int plan_disk(const struct planning *planning, struct planned_vm *vm, con
         return -1;
     struct planned_disk disk = {
         .target = memory_copy_string(target),
-        .path = place_disk(planning, entry),
         .format = memory_copy_string(json_string_or(entry, "format", "")),
         .size = (uint64_t)size,
         .entry = entry,
     };
-    int result = check_disk(planning, vm, &disk, entry, error);
+    int result = fill_disk(planning, vm, &disk, error);
     ARRAY_APPEND(vm->disks, vm->disk_count, disk);
-    if (result == 0)
-        result = manifest_get_root(entry, "root", "the backup", &vm->disks[vm->disk_count - 1].root,
-                                   error);
     return result == 0 ? 0 : error_prefix(error, "disk %s: ", target);
 }
 
@@ -178,27 +193,110 @@ static int is_equal(const struct planning *planning, const struct planned_vm *vm
     return 0;
 }
 
-/* A kernel that another VM boots from, too, is not exchanged under it. */
+static bool is_own_role(const char *role)
+{
+    return strcmp(role, "nvram") == 0 || strcmp(role, "tpm") == 0;
+}
+
+static bool is_own_now(const struct planned_vm *vm, const struct planned_file *file)
+{
+    if (strcmp(file->role, "tpm") == 0)
+        return plan_is_below(file->path, vm->now->tpm_state_directory);
+    return vm->now->nvram && plan_same_file(vm->now->nvram, file->path);
+}
+
+/* A kernel, initrd or device tree is the host's or several VMs': what is there stays. */
+static int check_present(const struct planning *planning, struct planned_vm *vm,
+                         struct planned_file *file, struct error *error)
+{
+    struct stat facts;
+    if (file->keep || lstat(file->path, &facts) != 0)
+        return 0;
+    const struct domain *other = plan_other_user(planning, vm, file->path);
+    file->keep = other || !is_own_role(file->role);
+    if (file->keep) {
+        planned_vm_add_notice(vm, "%s differs from the %s in the backup%s%s%s: it stays as it is",
+                              file->path, file->role, other ? " and is used by VM " : "",
+                              other ? other->name : "", other ? ", too" : "");
+        return 0;
+    }
+    if (!S_ISREG(facts.st_mode))
+        return error_set(error, ERROR_REFUSED, "%s is there and is no file", file->path);
+    if (!vm->now)
+        planned_vm_add_notice(vm, "%s is there: it is taken for the lost VM's %s and replaced",
+                              file->path, file->role);
+    else if (!is_own_now(vm, file)) {
+        (void)error_set(error, ERROR_REFUSED, "%s is there and is not the VM's %s now", file->path,
+                        file->role);
+        return error_hint(error, "move that file away, then restore again");
+    }
+    return 0;
+}
+
+static bool is_same_content(const struct planned_vm *left_vm, const json_t *left,
+                            const struct planned_vm *right_vm, const json_t *right)
+{
+    const json_t *parts = json_object_get(left, "parts"), *others = json_object_get(right, "parts");
+    if (json_integer_or(left, "size", -1) != json_integer_or(right, "size", -2) ||
+        json_array_size(parts) != json_array_size(others))
+        return false;
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const char *part = json_string_value(json_array_get(parts, i));
+        const char *other = json_string_value(json_array_get(others, i));
+        const char *root =
+            json_string_or(json_object_get(left_vm->entry, "documents"), part ? part : "", NULL);
+        if (!root || strcmp(root, json_string_or(json_object_get(right_vm->entry, "documents"),
+                                                 other ? other : "", "")) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* What several VMs of the plan have is written once. */
+static int check_shared(const struct planning *planning, const struct planned_vm *vm,
+                        struct planned_file *file, struct error *error)
+{
+    const struct planned_vm *owner;
+    if (file->keep)
+        return 0;
+    if (plan_check_claims(planning, file->path, error) != 0)
+        return -1;
+    const struct planned_file *same = plan_find_claim(planning, file->path, &owner);
+    if (!same)
+        return 0;
+    if (!is_same_content(owner, same->entry, vm, file->entry)) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "%s is where the %s of VM %s would be restored, too, and they differ",
+                        file->path, same->role, owner->name);
+        return error_hint(error, "restore one of them at a time");
+    }
+    file->keep = true;
+    return 0;
+}
+
 int plan_file(const struct planning *planning, struct planned_vm *vm, const json_t *entry,
               struct error *error)
 {
     const char *role = json_get_string(entry, "role", "the backup", error);
     const char *path = json_get_string(entry, "path", "the backup", error);
-    bool equal;
-    if (!role || !path || is_equal(planning, vm, entry, path, &equal, error) != 0)
+    if (!role || !path)
         return -1;
     if (!is_clean_path(path))
         return error_set(error, ERROR_REFUSED, "the path of its %s is not usable", role);
-    struct planned_file file = {memory_copy_string(role), memory_copy_string(path), equal, entry};
-    const struct domain *other = equal ? NULL : other_user(planning, vm, path);
-    if (other && access(path, F_OK) == 0) {
-        file.keep = true;
-        planned_vm_add_notice(
-            vm, "%s differs from the backup and is used by VM %s, too: it stays as it is", path,
-            other->name);
-    }
+    struct planned_file file = {
+        .role = memory_copy_string(role),
+        .path = is_own_role(role) ? resolve_link(path) : memory_copy_string(path),
+        .entry = entry,
+    };
+    int result = 0;
+    if (!file.path)
+        result = error_set(error, ERROR_REFUSED, "%s is a symbolic link that leads nowhere", path);
+    else if (is_equal(planning, vm, entry, file.path, &file.keep, error) != 0 ||
+             check_present(planning, vm, &file, error) != 0 ||
+             check_shared(planning, vm, &file, error) != 0)
+        result = -1;
     ARRAY_APPEND(vm->files, vm->file_count, file);
-    return 0;
+    return result;
 }
 
 /* ---- Room ---- */
@@ -244,7 +342,7 @@ static int add_need(const struct planning *planning, const struct planned_disk *
     const char *directory = dirname(copy);
     struct stat facts;
     struct statvfs room;
-    uint64_t bytes;
+    uint64_t bytes = 0;
     if (data_size(planning, disk, &bytes, error) != 0)
         return -1;
     if (stat(directory, &facts) != 0 || statvfs(directory, &room) != 0)

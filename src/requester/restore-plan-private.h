@@ -8,8 +8,9 @@ struct planning {
     struct hypervisor *hypervisor;
     struct repository *repository;
     const struct requester_host *host;
-    const struct requester_restore_options *options;
-    struct domain **domains; /* all that are defined now */
+    char *directory;                 /* real path of where all disks go; NULL = where they were */
+    const struct restore_plan *plan; /* what was planned so far, for all its VMs */
+    struct domain **domains;         /* all that are defined now */
     size_t domain_count;
 };
 
@@ -22,6 +23,35 @@ int plan_file(const struct planning *planning, struct planned_vm *vm, const json
               struct error *error);
 /* Is there room for all disks beside the old files? */
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,
+                    struct error *error);
+
+/* restore-plan-places.c: whose a file is. */
+
+/* Do both paths name one file or device, there or not? */
+bool plan_same_file(const char *left, const char *right);
+/* Does the file, there or not, lie in the directory or deeper? `directory` may be NULL. */
+bool plan_is_below(const char *path, const char *directory);
+/* Another VM that has the file in any layer of a disk, as NVRAM, kernel, initrd or device tree, or
+ * in its TPM's state. */
+const struct domain *plan_other_user(const struct planning *planning, const struct planned_vm *vm,
+                                     const char *path);
+/* May a disk be restored here? Refuses (ERROR_REFUSED) what is there and is not the VM's own; a
+ * file where a VM that is gone had its disk is taken for it, with a notice. */
+int plan_check_place(const struct planning *planning, struct planned_vm *vm, const char *path,
+                     struct error *error);
+/* Refuses a path where a disk of any VM of the plan would be restored. */
+int plan_check_claims(const struct planning *planning, const char *path, struct error *error);
+/* The other file that the plan would write here, and its VM; NULL when there is none. */
+const struct planned_file *plan_find_claim(const struct planning *planning, const char *path,
+                                           const struct planned_vm **ret_vm);
+/* The present VM's file for a disk that comes back elsewhere, to be freed. NULL when there is none,
+ * and, with a notice, when it must stay. */
+char *plan_old_path(const struct planning *planning, struct planned_vm *vm,
+                    const struct planned_disk *disk);
+/* A notice for each disk that the VM has got since the backup. */
+void plan_name_lost_disks(struct planned_vm *vm);
+/* The VM's name in the default location must be free, or a link of ours. */
+int plan_check_link(const struct planning *planning, const struct planned_vm *vm,
                     struct error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* See restore-plan.h. One function a question; the first "no" ends it, naming VM and disk. */
 #include "requester/restore-plan-private.h"
 
-#include <libgen.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,6 +10,7 @@ static void clear_vm(struct planned_vm *vm)
     for (size_t i = 0; i < vm->disk_count; i++) {
         free(vm->disks[i].target);
         free(vm->disks[i].path);
+        free(vm->disks[i].old_path);
         free(vm->disks[i].format);
     }
     for (size_t i = 0; i < vm->file_count; i++) {
@@ -53,6 +54,22 @@ static const struct domain *find_domain(const struct planning *planning, const c
     return NULL;
 }
 
+/* Their metadata goes with the definition, and what they hold in the image with its file. */
+static int check_snapshots(const struct planning *planning, const struct planned_vm *vm,
+                           struct error *error)
+{
+    bool has;
+    if (domain_has_snapshots(planning->hypervisor, vm->uuid, &has, error) != 0)
+        return -1;
+    if (!has)
+        return 0;
+    (void)error_set(error, ERROR_REFUSED,
+                    "it has snapshots or checkpoints of libvirt, which cannot be put back yet");
+    return error_hint(error,
+                      "delete them first (virsh snapshot-delete, virsh checkpoint-delete), or "
+                      "keep the VM and restore on another host");
+}
+
 static int check_identity(const struct planning *planning, struct planned_vm *vm,
                           struct error *error)
 {
@@ -64,7 +81,7 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
             return error_hint(error, "rename that VM (virsh domrename) or remove it first");
         }
     }
-    const struct domain *now = find_domain(planning, vm->uuid);
+    const struct domain *now = vm->now = find_domain(planning, vm->uuid);
     vm->exists = now != NULL;
     vm->state = now ? now->state : DOMAIN_OFF;
     vm->running = now && (now->state == DOMAIN_RUNNING || now->state == DOMAIN_PAUSED ||
@@ -84,10 +101,10 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
                          "it has a saved state now, which could not be put "
                          "back; start it or run: virsh managedsave-remove %s",
                          vm->name);
-    return 0;
+    return now ? check_snapshots(planning, vm, error) : 0;
 }
 
-/* ---- Networks and the link ---- */
+/* ---- Networks ---- */
 
 static void plan_network(const struct planning *planning, struct planned_vm *vm,
                          const json_t *entry)
@@ -112,28 +129,6 @@ static void plan_network(const struct planning *planning, struct planned_vm *vm,
     json_append(vm->networks, network);
 }
 
-static int check_link(const struct planning *planning, const struct planned_vm *vm,
-                      struct error *error)
-{
-    if (!vm->disk_count)
-        return 0;
-    const char *place = run_default_location(planning->host);
-    CLEANUP_FREE char *copy = memory_copy_string(vm->disks[0].path);
-    if (strcmp(dirname(copy), place) == 0)
-        return 0;
-    CLEANUP_FREE char *link = memory_format("%s/%s", place, vm->name);
-    struct stat facts, behind;
-    if (lstat(link, &facts) != 0)
-        return 0;
-    if (!S_ISLNK(facts.st_mode) || (stat(link, &behind) == 0 && !S_ISDIR(behind.st_mode))) {
-        (void)error_set(error, ERROR_REFUSED, "%s is there and is no link of ours", link);
-        return error_hint(error,
-                          "the VM lies outside the default location and a link with its name "
-                          "must lead to it; move that file away");
-    }
-    return 0;
-}
-
 /* ---- The whole ---- */
 
 static int load_definition(const struct planning *planning, struct planned_vm *vm,
@@ -152,7 +147,7 @@ static int plan_vm(const struct planning *planning, struct planned_vm *vm, struc
     size_t index;
     json_t *entry;
     if (load_definition(planning, vm, error) != 0 || check_identity(planning, vm, error) != 0 ||
-        plan_disks(planning, vm, error) != 0 || check_link(planning, vm, error) != 0)
+        plan_disks(planning, vm, error) != 0 || plan_check_link(planning, vm, error) != 0)
         return -1;
     json_array_foreach(json_object_get(vm->entry, "files"), index, entry)
     {
@@ -163,6 +158,7 @@ static int plan_vm(const struct planning *planning, struct planned_vm *vm, struc
     {
         plan_network(planning, vm, entry);
     }
+    plan_name_lost_disks(vm);
     return 0;
 }
 
@@ -209,6 +205,36 @@ static int choose_vms(struct restore_plan *plan, const struct requester_restore_
     return 0;
 }
 
+/* Paths in definitions and in the record are absolute, whatever was said. */
+static int find_directory(const char *wanted, char **ret_directory, struct error *error)
+{
+    struct stat facts;
+    CLEANUP_FREE char *directory = wanted ? realpath(wanted, NULL) : NULL;
+    if (wanted && !directory) {
+        (void)error_set(error, ERROR_REFUSED, "--to %s: %s", wanted, strerror(errno));
+        return error_hint(error, "make the directory (or mount what belongs there) first");
+    }
+    if (directory && (stat(directory, &facts) != 0 || !S_ISDIR(facts.st_mode)))
+        return error_set(error, ERROR_REFUSED, "--to %s: it is no directory", wanted);
+    *ret_directory = TAKE_PTR(directory);
+    return 0;
+}
+
+static int plan_vms(struct planning *planning, struct restore_plan *plan, struct error *error)
+{
+    int result =
+        domain_list(planning->hypervisor, &planning->domains, &planning->domain_count, error);
+    for (size_t i = 0; i < plan->count && result == 0; i++)
+        if (plan_vm(planning, &plan->vms[i], error) != 0)
+            result = error_prefix(error, "VM %s: ", plan->vms[i].name);
+    if (result == 0)
+        result = plan_check_room(planning, plan, error);
+    for (size_t i = 0; i < plan->count; i++)
+        plan->vms[i].now = NULL;
+    domain_list_free(planning->domains, planning->domain_count);
+    return result;
+}
+
 int restore_plan_make(struct restore_plan *plan, struct hypervisor *hypervisor,
                       struct repository *repository, const struct requester_host *host,
                       const struct requester_restore_options *options, struct error *error)
@@ -217,19 +243,14 @@ int restore_plan_make(struct restore_plan *plan, struct hypervisor *hypervisor,
         .hypervisor = hypervisor,
         .repository = repository,
         .host = host,
-        .options = options,
+        .plan = plan,
     };
     plan->manifest = repository_load(repository, options->backup, error);
     if (!plan->manifest || choose_vms(plan, options, error) != 0 ||
-        domain_list(hypervisor, &planning.domains, &planning.domain_count, error) != 0)
+        find_directory(options->directory, &planning.directory, error) != 0)
         return -1;
-    int result = 0;
-    for (size_t i = 0; i < plan->count && result == 0; i++)
-        if (plan_vm(&planning, &plan->vms[i], error) != 0)
-            result = error_prefix(error, "VM %s: ", plan->vms[i].name);
-    if (result == 0)
-        result = plan_check_room(&planning, plan, error);
-    domain_list_free(planning.domains, planning.domain_count);
+    int result = plan_vms(&planning, plan, error);
+    free(planning.directory);
     return result;
 }
 

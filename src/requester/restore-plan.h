@@ -7,6 +7,7 @@
 
 struct planned_disk {
     char *target, *path, *format;
+    char *old_path; /* the present VM's file for it, elsewhere and nobody else's; NULL = none */
     uint64_t size;
     struct object_id root;
     const json_t *entry; /* in the manifest */
@@ -14,14 +15,15 @@ struct planned_disk {
 
 struct planned_file {
     char *role, *path;
-    bool keep; /* it is there and stays: shared with another VM, or equal */
+    bool keep; /* it is there and stays, or another VM of the plan writes it */
     const json_t *entry;
 };
 
 struct planned_vm {
     char *name, *uuid, *xml;
-    const json_t *entry;  /* in the manifest */
-    bool exists, running; /* the VM that is there now */
+    const json_t *entry;      /* in the manifest */
+    const struct domain *now; /* only while the plan is made */
+    bool exists, running;     /* the VM that is there now */
     enum domain_state state;
     struct planned_disk *disks;
     size_t disk_count;
@@ -38,7 +40,8 @@ struct restore_plan {
 
 void restore_plan_clear(struct restore_plan *plan);
 /* Everything that can be known beforehand is refused here (ERROR_REFUSED): a name that belongs to
- * another VM, a path that another VM uses, no directory, no room, disks that are no files. */
+ * another VM, a path that is used by another VM or holds a file that is not the VM's own, no
+ * directory, no room, disks that are no files. */
 int restore_plan_make(struct restore_plan *plan, struct hypervisor *hypervisor,
                       struct repository *repository, const struct requester_host *host,
                       const struct requester_restore_options *options, struct error *error);

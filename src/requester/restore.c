@@ -56,7 +56,7 @@ static int lock_and_plan(struct restore *restore, struct error *error)
                             vm->name, domain_state_name(vm->state));
             return error_hint(error, "say --yes to do it; nothing was changed");
         }
-        if (undo_lock_vm(run->undo, vm->uuid, vm->name, error) != 0)
+        if (run_lock_vm(run, vm->uuid, vm->name, error) != 0)
             return -1;
         json_array_foreach(vm->notices, index, notice)
         {
@@ -90,6 +90,7 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
             .target = vm->disks[i].target,
             .original = json_string_or(vm->disks[i].entry, "path", ""),
             .path = vm->disks[i].path,
+            .old_path = vm->disks[i].old_path,
             .format = vm->disks[i].format,
         };
     for (size_t i = 0; i < vm->file_count; i++)
@@ -104,6 +105,8 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
         .name = vm->name,
         .xml = vm->xml,
         .autostart = json_boolean_or(vm->entry, "autostart", false),
+        .exists = vm->exists,
+        .state = vm->state,
         .files = files,
         .file_count = count,
     };

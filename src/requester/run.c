@@ -54,9 +54,26 @@ void run_notice(const struct requester_host *host, const char *format, ...)
 static void tell_recovered(void *context, const struct undo_report *report)
 {
     struct run *run = context;
-    run_notice(run->host, "put right what an earlier run (%s) left behind: %u steps undone%s%s",
-               report->description, report->undone, report->left ? ", some are left: " : "",
-               report->left ? report->error.message : "");
+    if (report->undone || !report->left)
+        run_notice(run->host, "put right what an earlier run (%s) left behind: %u steps undone",
+                   report->description, report->undone);
+    if (report->left)
+        run_notice(run->host, "an earlier run left something open: %s; run: vmshadow recover",
+                   report->error.message);
+    for (size_t i = 0; i < report->lane_count; i++)
+        ARRAY_APPEND(run->blocked, run->blocked_count, memory_copy_string(report->lanes[i]));
+}
+
+int run_lock_vm(struct run *run, const char *uuid, const char *name, struct error *error)
+{
+    for (size_t i = 0; i < run->blocked_count; i++)
+        if (strcmp(run->blocked[i], uuid) == 0) {
+            (void)error_set(error, ERROR_BUSY, "VM %s: an interrupted run left something open",
+                            name);
+            return error_hint(error,
+                              "see that nobody has put it right by hand, then: vmshadow recover");
+        }
+    return undo_lock_vm(run->undo, uuid, name, error);
 }
 
 int run_open(struct run *run, const struct requester_host *host, struct error *error)
@@ -67,10 +84,9 @@ int run_open(struct run *run, const struct requester_host *host, struct error *e
         return -1;
     run->pool = undo_pool_new(hypervisor_uri(run->hypervisor));
     run->table = run_undo_table(run->pool);
-    if (undo_recover(run_state_directory(host), &run->table, tell_recovered, run, error) < 0) {
-        (void)error_prefix(error, "an earlier run could not be put right: ");
-        return error_hint(error, "see to what the message says, then: vmshadow recover");
-    }
+    if (undo_recover_in_passing(run_state_directory(host), &run->table, tell_recovered, run,
+                                error) < 0)
+        return error_prefix(error, "an earlier run could not be looked at: ");
     return 0;
 }
 
@@ -207,6 +223,9 @@ void run_close(struct run *run)
     undo_pool_free(run->pool);
     hypervisor_close(run->hypervisor);
     json_decref(run->events);
+    for (size_t i = 0; i < run->blocked_count; i++)
+        free(run->blocked[i]);
+    free(run->blocked);
     free(run->locations);
 }
 

@@ -31,7 +31,9 @@ struct run {
     struct session *session;
     struct id writer_instance;
     pthread_mutex_t lock;
-    json_t *events;                       /* guarded by lock */
+    json_t *events; /* guarded by lock */
+    char **blocked; /* UUIDs of VMs for which an interrupted run left something open */
+    size_t blocked_count;
     struct vm_writer_location *locations; /* what run_writer_settings() refers to */
 };
 
@@ -47,6 +49,8 @@ struct undo_table run_undo_table(struct undo_pool *pool);
 
 /* Connect and put right what dead runs left behind. */
 int run_open(struct run *run, const struct requester_host *host, struct error *error);
+/* undo_lock_vm(), and refuses a VM for which an earlier run left something open. */
+int run_lock_vm(struct run *run, const char *uuid, const char *name, struct error *error);
 /* Journal and watchdog. */
 int run_begin(struct run *run, const char *description, struct error *error);
 /* Coordinator, writer, provider, session. `instants` may be NULL (restore). */

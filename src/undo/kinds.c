@@ -17,49 +17,7 @@
 static const int term_limit = 2000; /* ms after SIGTERM */
 static const int kill_limit = 5000; /* ms after SIGKILL */
 
-/* ---- remove-file, remove-directory --------------------------------------------------------- */
-
-json_t *undo_path_arguments(const char *path)
-{
-    /* The undo runs in another process with another working directory. */
-    CLEANUP_FREE char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
-    CLEANUP_FREE char *absolute =
-        here ? memory_format("%s/%s", here, path) : memory_copy_string(path);
-    json_t *arguments = json_object();
-    json_set_string(arguments, "path", absolute);
-    return arguments;
-}
-
-static const char *path_of(const json_t *arguments, struct error *error)
-{
-    const char *path = json_get_string(arguments, "path", "an undo step", error);
-    if (path && path[0] != '/') {
-        (void)error_set(error, ERROR_DAMAGED, "an undo step: \"%s\" is not an absolute path", path);
-        return NULL;
-    }
-    return path;
-}
-
-static int remove_file(void *context, const json_t *arguments, struct error *error)
-{
-    (void)context;
-    const char *path = path_of(arguments, error);
-    return path ? publish_remove(io_real(), AT_FDCWD, path, error) : -1;
-}
-
-static int remove_directory(void *context, const json_t *arguments, struct error *error)
-{
-    (void)context;
-    struct io *io = io_real();
-    const char *path = path_of(arguments, error);
-    if (!path)
-        return -1;
-    if (io->unlink_at(io, AT_FDCWD, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
-        return 0;
-    return error_errno(error, errno, "cannot remove the directory %s", path);
-}
-
-/* ---- end-process --------------------------------------------------------------------------- */
+/* ---- Facts of /proc ------------------------------------------------------------------------- */
 
 /* A small file of /proc as text; -1 when it is not there. */
 static int read_proc(const char *path, char *text, size_t size)
@@ -77,6 +35,93 @@ static int read_proc(const char *path, char *text, size_t size)
     return 0;
 }
 
+static void read_boot(char *text, size_t size)
+{
+    if (read_proc("/proc/sys/kernel/random/boot_id", text, size) != 0)
+        text[0] = '\0';
+}
+
+/* ---- remove-file, remove-directory --------------------------------------------------------- */
+
+json_t *undo_path_arguments(const char *path)
+{
+    /* The undo runs in another process with another working directory. */
+    CLEANUP_FREE char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    CLEANUP_FREE char *absolute =
+        here ? memory_format("%s/%s", here, path) : memory_copy_string(path);
+    json_t *arguments = json_object();
+    json_set_string(arguments, "path", absolute);
+    return arguments;
+}
+
+json_t *undo_file_arguments(const char *path, const struct stat *identity)
+{
+    char boot[64];
+    read_boot(boot, sizeof boot);
+    json_t *arguments = undo_path_arguments(path);
+    json_set_integer(arguments, "device", (int64_t)identity->st_dev);
+    json_set_integer(arguments, "inode", (int64_t)identity->st_ino);
+    json_set_string(arguments, "boot", boot);
+    return arguments;
+}
+
+static const char *path_of(const json_t *arguments, struct error *error)
+{
+    const char *path = json_get_string(arguments, "path", "an undo step", error);
+    if (path && path[0] != '/') {
+        (void)error_set(error, ERROR_DAMAGED, "an undo step: \"%s\" is not an absolute path", path);
+        return NULL;
+    }
+    return path;
+}
+
+/* Is what is at `path` the file the step means? 1 = yes, 0 = no or nothing is there, -1. */
+static int is_file_of_step(const char *path, const json_t *arguments, struct error *error)
+{
+    if (!json_object_get(arguments, "inode"))
+        return 1;
+    char boot[64];
+    int64_t device, inode;
+    read_boot(boot, sizeof boot);
+    const char *then = json_get_string(arguments, "boot", "an undo step", error);
+    if (!then || json_get_integer(arguments, "device", "an undo step", &device, error) != 0 ||
+        json_get_integer(arguments, "inode", "an undo step", &inode, error) != 0)
+        return -1;
+    struct stat facts;
+    struct io *io = io_real();
+    if (io->stat_at(io, AT_FDCWD, path, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : error_errno(error, errno, "cannot examine %s", path);
+    /* A file system may get another device number when the host starts anew. */
+    bool same_boot = strcmp(boot, then) == 0;
+    return (int64_t)facts.st_ino == inode && (!same_boot || (int64_t)facts.st_dev == device);
+}
+
+static int remove_file(void *context, const json_t *arguments, struct error *error)
+{
+    (void)context;
+    const char *path = path_of(arguments, error);
+    if (!path)
+        return -1;
+    int ours = is_file_of_step(path, arguments, error);
+    return ours > 0 ? publish_remove(io_real(), AT_FDCWD, path, error) : ours;
+}
+
+static int remove_directory(void *context, const json_t *arguments, struct error *error)
+{
+    (void)context;
+    struct io *io = io_real();
+    const char *path = path_of(arguments, error);
+    if (!path)
+        return -1;
+    if (io->unlink_at(io, AT_FDCWD, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    return error_errno(error, errno, "cannot remove the directory %s", path);
+}
+
+/* ---- end-process --------------------------------------------------------------------------- */
+
 /* Field 22 of /proc/PID/stat: clock ticks from boot to the start of the process; 0 = no such
  * process. Field 2, the name, may hold spaces and brackets: count from the last bracket. */
 static int64_t start_of(int64_t pid)
@@ -89,12 +134,6 @@ static int64_t start_of(int64_t pid)
     for (int i = 2; field && i < 22; i++)
         field = strchr(field + 1, ' ');
     return field ? strtoll(field + 1, NULL, 10) : 0;
-}
-
-static void read_boot(char *text, size_t size)
-{
-    if (read_proc("/proc/sys/kernel/random/boot_id", text, size) != 0)
-        text[0] = '\0';
 }
 
 json_t *undo_process_arguments(int pid)

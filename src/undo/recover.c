@@ -22,6 +22,7 @@ struct recovery {
     char *locks;
     void (*report)(void *context, const struct undo_report *report);
     void *context;
+    bool in_passing;
     /* Results. */
     unsigned treated, left_journals;
     struct error first;
@@ -87,6 +88,26 @@ static int undo_open(struct recovery *recovery, const struct journal_header *hea
     return steps_undo_all(&undoing, error);
 }
 
+static bool is_deliberate(struct steps *steps)
+{
+    size_t count;
+    CLEANUP_FREE struct step **open = steps_open(steps, &count);
+    for (size_t i = 0; i < count; i++)
+        if (open[i]->kind && open[i]->kind->deliberate)
+            return true;
+    return false;
+}
+
+static int undo_or_leave(struct recovery *recovery, const struct journal_header *header,
+                         struct steps *steps, struct error *error)
+{
+    if (!recovery->in_passing || !is_deliberate(steps))
+        return undo_open(recovery, header, steps, error);
+    (void)error_set(error, ERROR_BUSY, "an interrupted run (%s) waits to be put right",
+                    header->description);
+    return error_hint(error, "see that nobody has put it right by hand, then: vmshadow recover");
+}
+
 /* The journal is locked by this process now. */
 static void treat(struct recovery *recovery, int file, const char *path)
 {
@@ -101,12 +122,19 @@ static void treat(struct recovery *recovery, int file, const char *path)
     } else {
         (void)snprintf(report.description, sizeof report.description, "%s", header.description);
         unsigned before = (unsigned)steps_count_open(&steps);
-        (void)undo_open(recovery, &header, &steps, &report.error);
+        (void)undo_or_leave(recovery, &header, &steps, &report.error);
         report.left = (unsigned)steps_count_open(&steps);
         report.undone = before - report.left;
         if (journal_settle(recovery->io, path, &header, &steps, &report.error) != 0 && !report.left)
             report.left = 1;
     }
+    size_t count;
+    CLEANUP_FREE struct step **open = steps_open(&steps, &count);
+    CLEANUP_FREE const char **lanes = NEW_ARRAY(const char *, count);
+    for (size_t i = 0; i < count; i++)
+        lanes[i] = open[i]->lane;
+    report.lanes = lanes;
+    report.lane_count = count;
     tell(recovery, &report);
     journal_header_clear(&header);
     steps_deinit(&steps);
@@ -151,20 +179,38 @@ static int recover_directory(struct recovery *recovery, const char *directory, s
     return result;
 }
 
-int undo_recover(const char *state_directory, const struct undo_table *table,
-                 void (*report)(void *context, const struct undo_report *report), void *context,
-                 struct error *error)
+static int recover(const char *state_directory, const struct undo_table *table, bool in_passing,
+                   void (*report)(void *context, const struct undo_report *report), void *context,
+                   struct error *error)
 {
     CLEANUP_FREE char *runs = memory_format("%s/runs", state_directory);
     CLEANUP_FREE char *locks = memory_format("%s/locks", state_directory);
-    struct recovery recovery = {
-        .io = io_real(), .table = table, .locks = locks, .report = report, .context = context};
+    struct recovery recovery = {.io = io_real(),
+                                .table = table,
+                                .locks = locks,
+                                .report = report,
+                                .context = context,
+                                .in_passing = in_passing};
     if (recover_directory(&recovery, runs, error) != 0)
         return -1;
-    if (recovery.left_journals > 0) {
+    if (recovery.left_journals > 0 && !in_passing) {
         error_move(error, &recovery.first);
         (void)error_set(error, ERROR_FAILED, "something is left that could not be undone");
         return -1;
     }
     return (int)recovery.treated;
+}
+
+int undo_recover(const char *state_directory, const struct undo_table *table,
+                 void (*report)(void *context, const struct undo_report *report), void *context,
+                 struct error *error)
+{
+    return recover(state_directory, table, false, report, context, error);
+}
+
+int undo_recover_in_passing(const char *state_directory, const struct undo_table *table,
+                            void (*report)(void *context, const struct undo_report *report),
+                            void *context, struct error *error)
+{
+    return recover(state_directory, table, true, report, context, error);
 }

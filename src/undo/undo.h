@@ -25,6 +25,7 @@
 #include "base/json.h"
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* ---- Kinds --------------------------------------------------------------------------------- */
 
@@ -47,6 +48,10 @@ struct undo_kind {
      * watchdog has all the time: the requester leaves such a step to it after 3 `stall`s (15 s),
      * undo_recover() leaves it in the journal after 60 s. */
     bool persistent;
+    /* Undoing it later could destroy what an administrator has put right by hand in the meantime,
+     * such as a VM's definition. The run itself, its watchdog and undo_recover() undo it, not
+     * undo_recover_in_passing(). */
+    bool deliberate;
 };
 
 /* The table given to every entry below; ends with a kind whose name is NULL. Static memory. */
@@ -60,6 +65,9 @@ struct undo_table {
  * so that a reused pid is left alone). */
 extern const struct undo_kind undo_remove_file, undo_remove_directory, undo_end_process;
 json_t *undo_path_arguments(const char *path);
+/* "remove-file" of `path` only while it is the file of `identity` (st_dev and st_ino, which a rename
+ * keeps): for a place where somebody else may make a file before or instead of the run. */
+json_t *undo_file_arguments(const char *path, const struct stat *identity);
 json_t *undo_process_arguments(int pid);
 
 /* ---- A run (requester) --------------------------------------------------------------------- */
@@ -140,9 +148,11 @@ void undo_end(struct undo *undo);
 int undo_watchdog(int socket, const char *journal, const struct undo_table *table);
 
 struct undo_report {
-    char description[256]; /* of the run */
-    unsigned undone, left; /* steps */
-    struct error error;    /* why something is left */
+    char description[256];    /* of the run */
+    unsigned undone, left;    /* steps */
+    struct error error;       /* why something is left */
+    const char *const *lanes; /* of the steps that are left; borrowed */
+    size_t lane_count;
 };
 
 /* Undo what dead runs left behind: every journal in state_directory that no process holds. Returns
@@ -153,5 +163,11 @@ struct undo_report {
 int undo_recover(const char *state_directory, const struct undo_table *table,
                  void (*report)(void *context, const struct undo_report *report), void *context,
                  struct error *error);
+
+/* What every new run does first: the same, but journals with an open deliberate step are left as
+ * they are, and what is left is only reported. -1: the directory cannot be read. */
+int undo_recover_in_passing(const char *state_directory, const struct undo_table *table,
+                            void (*report)(void *context, const struct undo_report *report),
+                            void *context, struct error *error);
 
 #endif

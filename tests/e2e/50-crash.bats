@@ -102,3 +102,34 @@ one_whole_vm() {
     run -0 --separate-stderr vmshadow recover --json
     [ "$(jq '.runs | length' <<<"$output")" = 0 ]
 }
+
+@test "a restore that a power cut ended is put right only on purpose, and never over what was done by hand since" {
+    vm_shutdown "$b"
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold2 "$VMSHADOW" backup "$b" >/dev/null 2>&1
+    touch "$TMPDIR/hold2"
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold2 "$VMSHADOW" restore latest "$b" --events "$TMPDIR/restore-events" \
+        >"$TMPDIR/output" 2>&1 &
+    pid=$!
+    wait_for 20 grep -q PreRestore "$TMPDIR/restore-events"
+    pkill -9 -x vmshadow # requester and watchdog, as a power cut would
+    wait $pid || true
+    rm "$TMPDIR/hold2"
+    run ! virsh -q dominfo --domain "$b"
+    # The administrator helps himself: another disk, the VM runs.
+    vm_define "$b" --disk qcow2 --uuid "$(sed -n 's/.*"uuid":"\([^"]*\)".*/\1/p' <<<"$(vmshadow show latest --json)" | head -n 1)"
+    vm_boot "$b"
+    vm_command "$b" mark data0 "by hand"
+    run -0 vmshadow backup "$a"
+    [[ "$output" == *"vmshadow recover"* ]]
+    vm_assert_running_and_thawed "$b"
+    run -7 vmshadow backup "$b"
+    [[ "$output" == *"recover"* ]]
+    run -7 vmshadow recover
+    [[ "$output" == *"left alone"* ]]
+    vm_assert_running_and_thawed "$b"
+    vm_shutdown "$b"
+    run -0 records_check "$b" data0
+    [[ "$output" == *"by hand"* ]]
+    rm -f /var/lib/vmshadow/runs/*.journal
+    rm -f "$images"/*vmshadow-aside* "$images"/.vmshadow-*
+}

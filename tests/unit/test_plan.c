@@ -199,6 +199,12 @@ static void old_files_and_links_are_put_back(void **state)
     make_file(directory, "disk", "new");
     make_file(directory, "disk.aside", "old");
     CLEANUP_JSON json_t *arguments = vm_restore_file_arguments(original, aside);
+    /* Somebody's file has the name now: both are kept, and the step stays open. */
+    struct error error = ERROR_INIT;
+    assert_int_equal(vm_restore_put_back_file.undo(NULL, arguments, &error), -1);
+    assert_int_equal(error.kind, ERROR_EXISTS);
+    assert_int_equal(access(original, F_OK) | access(aside, F_OK), 0);
+    unlink(original);
     for (int again = 0; again < 2; again++) {
         assert_int_equal(vm_restore_put_back_file.undo(NULL, arguments, NULL), 0);
         int file = open(original, O_RDONLY | O_CLOEXEC);

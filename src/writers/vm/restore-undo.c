@@ -35,7 +35,10 @@ static int put_back_file(void *context, const json_t *arguments, struct error *e
     struct io *io = io_real();
     if (io->stat_at(io, AT_FDCWD, aside, &facts, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0 : error_errno(error, errno, "cannot examine %s", aside);
-    return publish_rename(io, AT_FDCWD, aside, original, 0, error);
+    if (publish_rename(io, AT_FDCWD, aside, original, PUBLISH_NEW_ONLY, error) == 0)
+        return 0;
+    return error_hint(error, "the old file is %s; the one that has its name now is left alone",
+                      aside);
 }
 
 static int put_back_link(void *context, const json_t *arguments, struct error *error)
@@ -75,7 +78,9 @@ static int remove_set_aside(void *context, const json_t *arguments, struct error
     return result;
 }
 
-const struct undo_kind vm_restore_put_back_file = {.name = "put-back-file", .undo = put_back_file};
-const struct undo_kind vm_restore_put_back_link = {.name = "put-back-link", .undo = put_back_link};
+const struct undo_kind vm_restore_put_back_file = {
+    .name = "put-back-file", .undo = put_back_file, .deliberate = true};
+const struct undo_kind vm_restore_put_back_link = {
+    .name = "put-back-link", .undo = put_back_link, .deliberate = true};
 const struct undo_kind vm_restore_remove_set_aside = {.name = "remove-set-aside",
                                                       .undo = remove_set_aside};

@@ -1,10 +1,10 @@
 /* How the changes that a restore makes to files are undone, by whoever is left to do it.
  *
- *   "put-back-file" {original, aside}: when `aside` exists it gets its old name back, over whatever
- *                   stands there now
- *   "put-back-link" {path, target or null}: the symbolic link in the default location as it was
- *                   (null = there was none)
- *   "remove-set-aside" {paths}: files of the old VMs, once the new ones are registered
+ *   "put-back-file" {original, aside}: when `aside` exists it gets its old name back; what the
+ * restore made there is gone by then, so anything else is somebody's: both are kept, the step stays
+ * open and says so "put-back-link" {path, target or null}: the symbolic link in the default
+ * location as it was (null = there was none) "remove-set-aside" {paths}: files of the old VMs, once
+ * the new ones are registered
  */
 #ifndef WRITERS_VM_RESTORE_UNDO_H
 #define WRITERS_VM_RESTORE_UNDO_H

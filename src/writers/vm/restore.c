@@ -32,6 +32,7 @@ void restored_vm_clear(struct restored_vm *vm)
         free(vm->files[i].original);
         free(vm->files[i].path);
         free(vm->files[i].format);
+        free(vm->files[i].old_path);
     }
     for (size_t i = 0; i < vm->aside_count; i++)
         free(vm->asides[i]);
@@ -59,6 +60,8 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
         .name = TAKE_PTR(name),
         .xml = memory_copy_string(restore->xml),
         .autostart = restore->autostart,
+        .exists = restore->exists,
+        .state = restore->state,
         .files = NEW_ARRAY(struct restored_file, restore->file_count),
         .file_count = restore->file_count,
     };
@@ -69,6 +72,7 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
             .original = memory_copy_string(restore->files[i].original),
             .path = memory_copy_string(restore->files[i].path),
             .format = memory_copy_string(restore->files[i].format),
+            .old_path = memory_copy_string(restore->files[i].old_path),
         };
     ARRAY_APPEND(writer->restores, writer->restore_count, vm);
     return 0;
@@ -101,21 +105,10 @@ static int set_aside(struct vm_writer *writer, struct restored_vm *vm, const cha
     return 0;
 }
 
-/* The old VM's file for a disk that comes back at another place. */
-static const char *old_place(const struct domain *old, const struct restored_file *file)
-{
-    const struct disk *disk = old && is_disk(file) ? domain_find_disk(old, file->target) : NULL;
-    if (!disk || !disk->included || strcmp(disk->source_type, "file") != 0 || !disk->layer_count)
-        return NULL;
-    const char *path = disk->layers[0].path;
-    return path && strcmp(path, file->path) != 0 ? path : NULL;
-}
-
-static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm,
-                           const struct domain *old, struct error *error)
+static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm, struct error *error)
 {
     for (size_t i = 0; i < vm->file_count; i++) {
-        const char *other = old_place(old, &vm->files[i]);
+        const char *other = vm->files[i].old_path;
         if (set_aside(writer, vm, vm->files[i].path, error) != 0 ||
             (other && set_aside(writer, vm, other, error) != 0))
             return -1;
@@ -123,27 +116,71 @@ static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm,
     return 0;
 }
 
+/* The definition as it will be registered (row R6). */
+static int make_definition(const struct restored_vm *vm, char **ret_xml, struct error *error)
+{
+    CLEANUP_FREE struct domain_edit_disk *disks =
+        NEW_ARRAY(struct domain_edit_disk, vm->file_count);
+    size_t count = 0;
+    unsigned changes;
+    for (size_t i = 0; i < vm->file_count; i++)
+        if (is_disk(&vm->files[i]))
+            disks[count++] = (struct domain_edit_disk){vm->files[i].target, vm->files[i].path,
+                                                       vm->files[i].format};
+    return domain_edit_disks(vm->xml, disks, count, ret_xml, &changes, error);
+}
+
+/* The plan was made, and the user asked, for the VM as it was then. */
+static int check_as_planned(const struct restored_vm *vm, const struct domain *old,
+                            struct error *error)
+{
+    if (vm->exists != (old != NULL))
+        return error_set(error, ERROR_BUSY, "it was %s since the restore was planned",
+                         old ? "defined" : "undefined");
+    if (old && (old->state != vm->state || old->managed_save || !old->persistent))
+        return error_set(error, ERROR_BUSY, "it was %s when the restore was planned and is %s now",
+                         domain_state_name(vm->state), domain_state_name(old->state));
+    return 0;
+}
+
+static int look_up_old(struct vm_writer *writer, const struct restored_vm *vm,
+                       struct domain **ret_old, struct error *error)
+{
+    struct error lookup = ERROR_INIT;
+    CLEANUP(domain_freep) struct domain *old = NULL;
+    if (domain_lookup(writer->settings.hypervisor, vm->uuid, &old, &lookup) != 0 &&
+        lookup.kind != ERROR_NOT_FOUND) {
+        error_move(error, &lookup);
+        return -1;
+    }
+    if (check_as_planned(vm, old, error) != 0)
+        return -1;
+    *ret_old = TAKE_PTR(old);
+    return 0;
+}
+
 static int remove_old(struct vm_writer *writer, struct restored_vm *vm, struct error *error)
 {
     struct hypervisor *hypervisor = writer->settings.hypervisor;
     CLEANUP(domain_freep) struct domain *old = NULL;
-    struct error lookup = ERROR_INIT;
-    if (domain_lookup(hypervisor, vm->uuid, &old, &lookup) != 0 && lookup.kind != ERROR_NOT_FOUND) {
-        error_move(error, &lookup);
-        return -1;
-    }
-    bool running = old && (old->state == DOMAIN_RUNNING || old->state == DOMAIN_PAUSED);
+    CLEANUP_FREE char *new_xml = NULL;
     uint64_t step;
-    if (undo_add(writer->settings.undo, vm->uuid, hypervisor_restore_domain.name,
-                 hypervisor_domain_arguments(vm->uuid, old ? old->name : vm->name,
-                                             old ? old->inactive_xml : NULL, old && old->autostart,
-                                             running),
-                 &step, error) != 0)
+    if (look_up_old(writer, vm, &old, error) != 0 || make_definition(vm, &new_xml, error) != 0)
         return -1;
-    if (old && domain_destroy(hypervisor, vm->uuid, error) != 0)
+    struct hypervisor_before before = {
+        .uuid = vm->uuid,
+        .name = old ? old->name : vm->name,
+        .xml = old ? old->inactive_xml : NULL,
+        .new_xml = new_xml,
+        .autostart = old && old->autostart,
+        .state = old ? domain_state_name(old->state) : domain_state_name(DOMAIN_OFF),
+    };
+    if (undo_add(writer->settings.undo, vm->uuid, hypervisor_restore_domain.name,
+                 hypervisor_domain_arguments(&before), &step, error) != 0 ||
+        (old && domain_destroy(hypervisor, vm->uuid, error) != 0))
         return -1;
     point_reached("old VM off");
-    if (set_files_aside(writer, vm, old, error) != 0)
+    if (set_files_aside(writer, vm, error) != 0)
         return -1;
     int result = old ? domain_undefine(hypervisor, vm->uuid, error) : 0;
     point_reached("old VM undefined");
@@ -202,18 +239,9 @@ static vss_code check_status(struct vm_writer *writer, const struct writer_event
 
 static int register_vm(struct vm_writer *writer, const struct restored_vm *vm, struct error *error)
 {
-    CLEANUP_FREE struct domain_edit_disk *disks =
-        NEW_ARRAY(struct domain_edit_disk, vm->file_count);
-    size_t count = 0;
-    for (size_t i = 0; i < vm->file_count; i++)
-        if (is_disk(&vm->files[i]))
-            disks[count++] = (struct domain_edit_disk){vm->files[i].target, vm->files[i].path,
-                                                       vm->files[i].format};
     CLEANUP_FREE char *xml = NULL;
-    unsigned changes;
     struct hypervisor *hypervisor = writer->settings.hypervisor;
-    if (domain_edit_disks(vm->xml, disks, count, &xml, &changes, error) != 0 ||
-        domain_define(hypervisor, xml, error) != 0)
+    if (make_definition(vm, &xml, error) != 0 || domain_define(hypervisor, xml, error) != 0)
         return -1;
     point_reached("new VM defined");
     return domain_set_autostart(hypervisor, vm->uuid, vm->autostart, error);

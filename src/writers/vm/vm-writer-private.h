@@ -21,11 +21,12 @@ struct vm {
 
 /* One VM of a restore: owned copies of struct vm_restore. */
 struct restored_file {
-    char *role, *target, *original, *path, *format;
+    char *role, *target, *original, *path, *format, *old_path;
 };
 struct restored_vm {
     char *uuid, *name, *xml;
-    bool autostart;
+    bool autostart, exists;
+    enum domain_state state;
     struct restored_file *files;
     size_t file_count;
     char **asides; /* names given to files of the old VM */
@@ -50,6 +51,10 @@ int vm_writer_make_plans(struct vm_writer *writer, struct plan ***ret_plans, siz
                          struct error *error);
 void vm_writer_free_plans(struct plan **plans, size_t count);
 int vm_writer_describe(const struct plan *plan, struct metadata *metadata, struct error *error);
+/* -1 when what `planned` stands on is not so any more: the VM (now NULL = it is gone), its state,
+ * method, conditions, and the included disks with their images and block jobs. */
+int vm_writer_compare_plans(const struct plan *planned, const struct plan *now,
+                            struct error *error);
 
 /* snapshot.c: PrepareForSnapshot, and back to normal work from wherever it stands. */
 vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_event *event,

@@ -86,11 +86,16 @@ struct vm_restore_file {
     const char *original; /* path in the configuration */
     const char *path;     /* where it is restored to */
     const char *format;   /* disks: the image's format now */
+    /* Disks: the present VM's file for the same target, elsewhere, which goes with it. NULL: there
+     * is none, or it stays; whoever plans the restore decides that. */
+    const char *old_path;
 };
 struct vm_restore {
     const char *uuid, *name;
     const char *xml; /* inactive definition from the backup */
     bool autostart;
+    bool exists;             /* as planned: is there a VM with this UUID now, */
+    enum domain_state state; /* and what is it doing? Otherwise PreRestore fails. */
     const struct vm_restore_file *files;
     size_t file_count;
 };

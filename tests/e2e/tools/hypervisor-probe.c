@@ -234,7 +234,7 @@ static int calls(struct request *request, struct error *error)
 
 static int start(struct request *request, struct error *error)
 {
-    return domain_start(settings.hypervisor, request->uuid, error);
+    return domain_start(settings.hypervisor, request->uuid, false, error);
 }
 
 static int destroy(struct request *request, struct error *error)
@@ -321,11 +321,18 @@ static int set_aside(struct request *request, struct error *error)
 {
     CLEANUP(domain_freep) struct domain *domain = NULL;
     uint64_t step;
-    if (domain_lookup(settings.hypervisor, request->vm, &domain, error) != 0 ||
-        undo_add(settings.undo, domain->uuid, hypervisor_restore_domain.name,
-                 hypervisor_domain_arguments(domain->uuid, domain->name, domain->inactive_xml,
-                                             domain->autostart, domain->state == DOMAIN_RUNNING),
-                 &step, error) != 0 ||
+    if (domain_lookup(settings.hypervisor, request->vm, &domain, error) != 0)
+        return -1;
+    struct hypervisor_before before = {
+        .uuid = domain->uuid,
+        .name = domain->name,
+        .xml = domain->inactive_xml,
+        .new_xml = domain->inactive_xml,
+        .autostart = domain->autostart,
+        .state = domain_state_name(domain->state),
+    };
+    if (undo_add(settings.undo, domain->uuid, hypervisor_restore_domain.name,
+                 hypervisor_domain_arguments(&before), &step, error) != 0 ||
         domain_destroy(settings.hypervisor, domain->uuid, error) != 0)
         return -1;
     return domain_undefine(settings.hypervisor, domain->uuid, error);
