@@ -124,7 +124,7 @@ one_whole_vm() {
     vm_assert_running_and_thawed "$b"
     run -7 vmshadow backup "$b"
     [[ "$output" == *"recover"* ]]
-    run -7 vmshadow recover
+    run -12 vmshadow recover
     [[ "$output" == *"left alone"* ]]
     vm_assert_running_and_thawed "$b"
     vm_shutdown "$b"
