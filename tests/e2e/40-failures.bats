@@ -99,7 +99,7 @@ assert_untouched() {
     done
 }
 
-@test "a VM that changes between planning and PrepareForSnapshot fails the set" {
+@test "a paused VM is refused at planning" {
     vm_command "$b" agent hang-freeze
     virsh -q suspend --domain "$b"
     run -4 vmshadow backup "$a" "$b"

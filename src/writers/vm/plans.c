@@ -1,4 +1,5 @@
-/* Which VMs there are, how each would be backed up, and which files belong to it. */
+/* Which VMs there are, how each would be backed up, which files belong to it, and whether a plan
+ * still holds. */
 #include "writers/vm/vm-writer-private.h"
 
 #include "base/workers.h"
@@ -123,4 +124,89 @@ int vm_writer_describe(const struct plan *plan, struct metadata *metadata, struc
         (void)metadata_add_file(component, domain->tpm_state_directory, "*", true);
     add_disks(component, domain);
     return 0;
+}
+
+/* ---- Does a plan still hold? ---- */
+
+static bool is_same(const char *one, const char *other)
+{
+    return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+static const char *place_of(const struct disk *disk)
+{
+    return disk->layer_count && disk->layers[0].path ? disk->layers[0].path : disk->source;
+}
+
+static bool is_same_chain(const struct disk *one, const struct disk *other)
+{
+    if (one->layer_count != other->layer_count)
+        return false;
+    for (size_t i = 0; i < one->layer_count; i++)
+        if (!is_same(one->layers[i].path, other->layers[i].path) ||
+            !is_same(one->layers[i].format, other->layers[i].format))
+            return false;
+    return true;
+}
+
+static const struct disk *find_included(const struct domain *domain, const char *target)
+{
+    const struct disk *disk = domain_find_disk(domain, target);
+    return disk && disk->included ? disk : NULL;
+}
+
+static int compare_disk(const char *name, const struct disk *planned, const struct disk *now,
+                        struct error *error)
+{
+    static const char before[] = "changed since planning: disk";
+    if (!now)
+        return error_set(error, ERROR_FAILED, "VM %s %s %s is not among its disks any more", name,
+                         before, planned->target);
+    if (!is_same(place_of(planned), place_of(now)))
+        return error_set(error, ERROR_FAILED, "VM %s %s %s was on %s and is on %s", name, before,
+                         planned->target, place_of(planned), place_of(now));
+    if (!is_same_chain(planned, now))
+        return error_set(error, ERROR_FAILED, "VM %s %s %s has other images under it than before",
+                         name, before, planned->target);
+    if (now->has_block_job)
+        return error_set(error, ERROR_FAILED, "VM %s %s %s has a block job of somebody else", name,
+                         before, planned->target);
+    return 0;
+}
+
+static int compare_disks(const struct domain *planned, const struct domain *now,
+                         struct error *error)
+{
+    for (size_t i = 0; i < planned->disk_count; i++) {
+        const struct disk *disk = &planned->disks[i];
+        if (disk->included &&
+            compare_disk(planned->name, disk, find_included(now, disk->target), error) != 0)
+            return -1;
+    }
+    for (size_t i = 0; i < now->disk_count; i++)
+        if (now->disks[i].included && !find_included(planned, now->disks[i].target))
+            return error_set(error, ERROR_FAILED,
+                             "VM %s changed since planning: it has got disk %s (%s)", planned->name,
+                             now->disks[i].target, place_of(&now->disks[i]));
+    return 0;
+}
+
+int vm_writer_compare_plans(const struct plan *planned, const struct plan *now, struct error *error)
+{
+    const char *name = planned->domain->name;
+    if (!now)
+        return error_set(error, ERROR_FAILED, "VM %s is not defined any more", name);
+    if (now->domain->state != planned->domain->state)
+        return error_set(error, ERROR_FAILED, "VM %s changed since planning: it was %s and is %s",
+                         name, domain_state_name(planned->domain->state),
+                         domain_state_name(now->domain->state));
+    if (now->refused)
+        return error_set(error, ERROR_FAILED, "VM %s changed since planning: %s", name,
+                         now->refused);
+    if (now->method != planned->method)
+        return error_set(error, ERROR_FAILED,
+                         "VM %s changed since planning: the method was %s and "
+                         "would be %s now",
+                         name, plan_method_name(planned->method), plan_method_name(now->method));
+    return compare_disks(planned->domain, now->domain, error);
 }

@@ -9,6 +9,13 @@
  * Two limits (row X2), also known to the watchdog: until the last guest is frozen, and from then to
  * the first thaw. On failure the guests come first: thaw, then end the jobs, then ask each guest
  * until it says thawed.
+ *
+ * In parallel means FREEZES_AT_ONCE calls in flight, which is what libvirtd can carry without going
+ * deaf when guests are silent (docs/libvirt.md). A guest beyond them is frozen as soon as another
+ * has answered, within the same limit. A silent guest keeps one of these places, and nobody waits
+ * for the place: with nine left the others are frozen; once one guest has failed, the instant is
+ * void, and those not asked yet are not asked, so that there is nothing of theirs to undo. Thaws go
+ * first to the guests that are known to be frozen, then to the silent ones.
  */
 #include "writers/vm/vm-writer-private.h"
 
@@ -18,12 +25,16 @@
 #include "base/workers.h"
 #include "hypervisor/undo-kinds.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
+/* As many as the connections carry: more threads would wait for a ticket while their limit, which
+ * libvirt is told in seconds, is already running. */
 enum { FREEZES_AT_ONCE = 10 };
 #define THAW_LIMIT (15 * CLOCK_SECOND)
 #define SILENT_LIMIT (3 * CLOCK_SECOND) /* for an agent that did not answer the freeze */
 #define UNDO_LIMIT (5 * CLOCK_SECOND)   /* then the watchdog goes on asking */
+#define HOLD_PLANNED_LIMIT (30 * CLOCK_SECOND)
 
 void vm_clear(struct vm *vm)
 {
@@ -59,23 +70,15 @@ static const struct plan *find_plan(struct plan *const *plans, size_t count, con
     return NULL;
 }
 
-static int compare_plan(const struct vm *vm, const struct plan *now, struct error *error)
+/* A door for tests, in which a VM is changed here: shut unless the environment opens it. */
+static int hold_planned(struct vm_writer *writer, struct error *error)
 {
-    const char *name = vm->plan->domain->name;
-    if (!now)
-        return error_set(error, ERROR_FAILED, "VM %s is not defined any more", name);
-    if (now->refused)
-        return error_set(error, ERROR_FAILED, "VM %s changed since planning: %s", name,
-                         now->refused);
-    if (now->method != vm->plan->method)
-        return error_set(error, ERROR_FAILED,
-                         "VM %s changed since planning: the method was %s and "
-                         "would be %s now",
-                         name, plan_method_name(vm->plan->method), plan_method_name(now->method));
-    if (now->domain->state != vm->plan->domain->state)
-        return error_set(error, ERROR_FAILED, "VM %s changed since planning: it was %s and is %s",
-                         name, domain_state_name(vm->plan->domain->state),
-                         domain_state_name(now->domain->state));
+    int64_t deadline = clock_monotonic() + HOLD_PLANNED_LIMIT;
+    while (point_holds("planned") && clock_monotonic() < deadline) {
+        if (undo_check(writer->settings.undo, error) != 0)
+            return -1;
+        clock_sleep(10 * CLOCK_MILLISECOND);
+    }
     return 0;
 }
 
@@ -88,7 +91,7 @@ static int look_again(struct vm_writer *writer, struct error *error)
     int result = 0;
     for (size_t i = 0; i < writer->vm_count && result == 0; i++) {
         struct vm *vm = &writer->vms[i];
-        result = compare_plan(vm, find_plan(plans, count, uuid_of(vm)), error);
+        result = vm_writer_compare_plans(vm->plan, find_plan(plans, count, uuid_of(vm)), error);
     }
     vm_writer_free_plans(plans, count);
     return result;
@@ -119,12 +122,11 @@ struct instant {
     size_t count;
     int64_t freeze_deadline;
     int64_t last_frozen;
+    atomic_bool is_void; /* a guest could not be frozen or taken: no more are begun */
 };
 
-static int freeze_one(void *context, unsigned index)
+static int freeze(struct instant *instant, struct vm *vm)
 {
-    struct instant *instant = context;
-    struct vm *vm = instant->vms[index];
     int64_t left = instant->freeze_deadline - clock_monotonic();
     if (left <= 0)
         return error_set(&vm->error, ERROR_TIMEOUT, "VM %s: no time was left to freeze it",
@@ -140,10 +142,8 @@ static int freeze_one(void *context, unsigned index)
     return 0;
 }
 
-static int begin_one(void *context, unsigned index)
+static int begin(struct instant *instant, struct vm *vm)
 {
-    struct instant *instant = context;
-    struct vm *vm = instant->vms[index];
     if (instants_begin(instant->writer->settings.instants, instant->writer->set, uuid_of(vm),
                        &vm->error) != 0)
         return -1;
@@ -152,17 +152,34 @@ static int begin_one(void *context, unsigned index)
     return vm_capture_files(vm, &vm->error);
 }
 
-/* A thaw that finds nothing frozen means that somebody else thawed the guest in between: the
- * instant is void. */
-static int thaw_one(void *context, unsigned index)
+static int unless_void(struct instant *instant, struct vm *vm,
+                       int (*step)(struct instant *instant, struct vm *vm))
+{
+    if (atomic_load(&instant->is_void))
+        return 0; /* whoever made it void has returned the failure */
+    if (step(instant, vm) == 0)
+        return 0;
+    atomic_store(&instant->is_void, true);
+    return -1;
+}
+
+static int freeze_one(void *context, unsigned index)
 {
     struct instant *instant = context;
-    struct vm *vm = instant->vms[index];
-    struct hypervisor *hypervisor = instant->writer->settings.hypervisor;
-    if (!vm->asked_to_freeze || vm->thawed)
-        return 0;
+    return unless_void(instant, instant->vms[index], freeze);
+}
+
+static int begin_one(void *context, unsigned index)
+{
+    struct instant *instant = context;
+    return unless_void(instant, instant->vms[index], begin);
+}
+
+/* A thaw that finds nothing frozen means that somebody else thawed the guest in between: the
+ * instant is void. */
+static int thaw(struct hypervisor *hypervisor, struct vm *vm, int64_t limit)
+{
     int thawed = 0;
-    int64_t limit = vm->frozen ? THAW_LIMIT : SILENT_LIMIT;
     if (agent_thaw(hypervisor, uuid_of(vm), limit, &thawed, &vm->error) != 0)
         return error_prefix(&vm->error, "thaw: ");
     vm->thawed_at = clock_monotonic();
@@ -174,6 +191,22 @@ static int thaw_one(void *context, unsigned index)
                          "the instant was taken",
                          vm->plan->domain->name);
     return 0;
+}
+
+static int thaw_frozen(void *context, unsigned index)
+{
+    struct instant *instant = context;
+    struct vm *vm = instant->vms[index];
+    return vm->frozen ? thaw(instant->writer->settings.hypervisor, vm, THAW_LIMIT) : 0;
+}
+
+static int thaw_silent(void *context, unsigned index)
+{
+    struct instant *instant = context;
+    struct vm *vm = instant->vms[index];
+    if (!vm->asked_to_freeze || vm->frozen)
+        return 0;
+    return thaw(instant->writer->settings.hypervisor, vm, SILENT_LIMIT);
 }
 
 static int first_error(const struct instant *instant, struct error *error)
@@ -232,7 +265,8 @@ static int take_instant(struct vm_writer *writer, struct vm **vms, size_t count,
     for (size_t i = 0; i < count; i++)
         error_clear(&vms[i]->error);
     struct error thaw_error = ERROR_INIT;
-    if (run_all(&instant, thaw_one, &thaw_error) != 0) {
+    int thawed = run_all(&instant, thaw_frozen, &thaw_error);
+    if (run_all(&instant, thaw_silent, &thaw_error) != 0 || thawed != 0) {
         error_move(error, &thaw_error);
         result = -1;
     }
@@ -294,7 +328,7 @@ static void record(struct vm *vm, const struct writer_event *event)
 vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_event *event,
                                  struct error *error)
 {
-    if (look_again(writer, error) != 0)
+    if (hold_planned(writer, error) != 0 || look_again(writer, error) != 0)
         return VSS_E_WRITERERROR_RETRYABLE;
     for (size_t i = 0; i < writer->vm_count; i++) {
         struct vm *vm = &writer->vms[i];

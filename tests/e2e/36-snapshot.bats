@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# PrepareForSnapshot: a VM that is not what was planned fails the set before anything is frozen; NVRAM and TPM state are taken.
+
+load helpers
+load product
+
+a=steady
+b=changing
+
+setup_file() {
+    product_setup
+    vm_define "$a"
+    vm_define "$b" --bus scsi
+    vm_boot "$a" "$b"
+}
+
+teardown_file() {
+    vm_destroy_everything "$a"
+    vm_destroy_everything "$b"
+    product_teardown
+}
+
+# change_after_planning COMMAND...: a backup of both VMs, in which COMMAND runs between PrepareForBackup and the second look.
+# Sets status and output.
+change_after_planning() {
+    rm -f "$TMPDIR/events"
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=planned:$TMPDIR/hold "$VMSHADOW" backup "$a" "$b" --events "$TMPDIR/events" >"$TMPDIR/output" 2>&1 &
+    local backup=$!
+    wait_for 30 grep -q PrepareForBackup "$TMPDIR/events"
+    "$@"
+    rm "$TMPDIR/hold"
+    status=0
+    wait $backup || status=$?
+    output=$(cat "$TMPDIR/output")
+}
+
+# assert_refused_in_snapshot: PrepareForSnapshot said so, no guest was frozen, nothing is left.
+assert_refused_in_snapshot() {
+    [ $status = 1 ]
+    [ "$(jq -r 'select(.name == "PrepareForSnapshot") | .result' "$TMPDIR/events")" = VSS_E_WRITERERROR_RETRYABLE ]
+    [ "$(backups)" = 0 ]
+    vm_assert_running_and_thawed "$a"
+}
+
+@test "a VM that is paused between planning and PrepareForSnapshot fails the set" {
+    change_after_planning virsh -q suspend --domain "$b"
+    assert_refused_in_snapshot
+    [[ "$output" == *"VM $b changed since planning: it was running and is paused"* ]]
+    vm_is "$b" paused
+    virsh -q resume --domain "$b"
+    vm_assert_running_and_thawed "$b"
+    nothing_left
+}
+
+@test "a disk that is plugged in between planning and PrepareForSnapshot fails the set" {
+    truncate -s 1M "$images/plugged.raw"
+    change_after_planning virsh -q attach-disk --domain "$b" "$images/plugged.raw" sdb --targetbus scsi --subdriver raw --live
+    assert_refused_in_snapshot
+    [[ "$output" == *"VM $b changed since planning: it has got disk sdb ($images/plugged.raw)"* ]]
+    vm_assert_running_and_thawed "$b"
+    virsh -q detach-disk --domain "$b" sdb --live
+    wait_for 20 disk_is_gone "$b" sdb
+    rm "$images/plugged.raw"
+    nothing_left
+}
+
+disk_is_gone() {
+    ! vm_disks "$1" | grep -q "^$2"
+}
+
+@test "a disk that moves, or gets a block job, between planning and PrepareForSnapshot fails the set" {
+    change_after_planning virsh -q blockcopy --domain "$b" sda --dest "$images/moved.raw" --format raw --transient-job --wait --pivot
+    assert_refused_in_snapshot
+    [[ "$output" == *"VM $b changed since planning: disk sda was on $images/$b-data0.raw and is on $images/moved.raw"* ]]
+    change_after_planning virsh -q blockcopy --domain "$b" sda --dest "$images/copy.raw" --format raw --transient-job --bandwidth 1
+    assert_refused_in_snapshot
+    [[ "$output" == *"VM $b changed since planning: disk sda has a block job"* ]]
+    virsh -q blockjob --domain "$b" sda --abort
+    rm "$images/copy.raw"
+    vm_assert_running_and_thawed "$b"
+    nothing_left
+}
+
+# NVRAM lies in flash, with SeaBIOS in the place of UEFI: it leaves the NVRAM alone, so that the test knows its content.
+@test "NVRAM of a running VM comes back as it was at the instant" {
+    nvram=/var/lib/libvirt/qemu/nvram/firmware.fd
+    mkdir -p "${nvram%/*}"
+    head -c 65536 /dev/urandom >"$nvram"
+    cp "$nvram" "$TMPDIR/nvram"
+    vm_define firmware
+    virsh -q dumpxml --inactive firmware | sed "s|^  <os>|&<loader readonly='yes' type='pflash'>/usr/share/seabios/bios-256k.bin</loader><nvram>$nvram</nvram>|" >"$TMPDIR/firmware.xml"
+    virsh -q define "$TMPDIR/firmware.xml"
+    vm_boot firmware
+    rm -f "$TMPDIR/events"
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" backup firmware --events "$TMPDIR/events" >"$TMPDIR/output" 2>&1 &
+    backup=$!
+    wait_for 30 grep -q PostFinalCommit "$TMPDIR/events"
+    head -c 65536 /dev/urandom >"$TMPDIR/later"
+    cat "$TMPDIR/later" >"$nvram"
+    rm "$TMPDIR/hold"
+    wait $backup
+    cmp "$TMPDIR/later" "$nvram"
+    vm_destroy_everything firmware
+    [ ! -e "$nvram" ]
+    run -0 vmshadow restore latest
+    cmp "$TMPDIR/nvram" "$nvram"
+    vm_boot firmware
+    vm_destroy_everything firmware
+    nothing_left
+}
