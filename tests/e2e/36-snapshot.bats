@@ -110,3 +110,31 @@ disk_is_gone() {
     vm_destroy_everything firmware
     nothing_left
 }
+
+@test "the state of an emulated TPM comes back, and a lock file in it is left out" {
+    uuid=6f0ad1ee-54a5-4d3c-9be1-0c6f0d9c1a36
+    state=/var/lib/libvirt/swtpm/$uuid
+    # libvirt takes the definition only where swtpm is, and asks for no more than what it can do while the VM is off.
+    if ! command -v swtpm_setup >/dev/null; then
+        mount -t tmpfs tools /usr/local/bin
+        for tool in swtpm swtpm_setup swtpm_ioctl; do
+            printf '#!/bin/sh\necho "{\\"type\\": \\"swtpm_setup\\", \\"features\\": [\\"tpm-2.0\\"]}"\n' >/usr/local/bin/$tool
+            chmod 755 /usr/local/bin/$tool
+        done
+    fi
+    vm_define trusted --uuid "$uuid" --xml "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"
+    mkdir -p "$state/tpm2"
+    head -c 4096 /dev/urandom >"$state/tpm2/tpm2-00.permall"
+    cp "$state/tpm2/tpm2-00.permall" "$TMPDIR/permall"
+    touch "$state/tpm2/.lock"
+    run -0 vmshadow backup trusted
+    vm_destroy_everything trusted
+    rm -rf "$state"
+    run -0 vmshadow restore latest
+    cmp "$TMPDIR/permall" "$state/tpm2/tpm2-00.permall"
+    [ ! -e "$state/tpm2/.lock" ]
+    vm_destroy_everything trusted
+    rm -rf "$state"
+    ! mountpoint -q /usr/local/bin || umount /usr/local/bin
+    nothing_left
+}

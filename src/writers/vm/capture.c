@@ -60,6 +60,8 @@ static int capture_directory(struct vm *vm, const char *path, unsigned depth, st
             result = capture_directory(vm, inner, depth + 1, error);
         else if (S_ISREG(facts.st_mode))
             result = capture_file(vm, "tpm", inner, error);
+        else if (S_ISDIR(facts.st_mode) || S_ISLNK(facts.st_mode))
+            result = error_set(error, ERROR_FAILED, "%s is a link, or lies too deep", inner);
     }
     (void)closedir(stream);
     return result;
