@@ -29,16 +29,50 @@ int manifest_get_root(const json_t *object, const char *name, const char *what,
     return 0;
 }
 
+static json_t *owner_object(const struct stat *facts)
+{
+    json_t *owner = json_object();
+    json_set_integer(owner, "uid", facts->st_uid);
+    json_set_integer(owner, "gid", facts->st_gid);
+    json_set_integer(owner, "mode", facts->st_mode & 07777);
+    return owner;
+}
+
 json_t *manifest_owner(const char *path)
 {
     struct stat facts;
     if (!path || stat(path, &facts) != 0 || !S_ISREG(facts.st_mode))
         return json_null();
-    json_t *owner = json_object();
-    json_set_integer(owner, "uid", facts.st_uid);
-    json_set_integer(owner, "gid", facts.st_gid);
-    json_set_integer(owner, "mode", facts.st_mode & 07777);
-    return owner;
+    return owner_object(&facts);
+}
+
+/* Owners and modes of all directories on the way to a file, the nearest first. */
+static json_t *directories_of(const char *path)
+{
+    json_t *list = json_array();
+    CLEANUP_FREE char *copy = memory_copy_string(path);
+    struct stat facts;
+    for (char *slash; (slash = strrchr(copy, '/')) != NULL && slash != copy;) {
+        *slash = '\0';
+        if (stat(copy, &facts) != 0 || !S_ISDIR(facts.st_mode))
+            continue;
+        json_t *directory = owner_object(&facts);
+        json_set_string(directory, "path", copy);
+        json_append(list, directory);
+    }
+    return list;
+}
+
+const json_t *manifest_directory(const json_t *file, const char *path)
+{
+    size_t index;
+    json_t *directory;
+    json_array_foreach(json_object_get(file, "directories"), index, directory)
+    {
+        if (strcmp(json_string_or(directory, "path", ""), path) == 0)
+            return directory;
+    }
+    return NULL;
 }
 
 int manifest_apply_owner(const json_t *owner, const char *path, struct error *error)
@@ -156,6 +190,7 @@ static json_t *begin_file(struct storing *storing, const char *role, const char 
     json_set_integer(file, "size", (int64_t)size);
     json_set(file, "parts", json_array());
     json_set(file, "owner", manifest_owner(path));
+    json_set(file, "directories", directories_of(path));
     json_append(json_object_get(storing->vm, "files"), file);
     storing->number++;
     return file;

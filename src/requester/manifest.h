@@ -6,7 +6,8 @@
  *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
  *   vms[].left_out[].{target,reason}, vms[].interfaces[].{mac,type,source}
  *   vms[].files[].{role,path,size,parts[],owner}: parts name documents of the VM, in order
- *   vms[].documents{"domain.xml":root, "file-N-PART":root}
+ *   vms[].files[].directories[].{path,uid,gid,mode}: the directories on the way to it, nearest
+ * first vms[].documents{"domain.xml":root, "file-N-PART":root}
  *   documents{"writer-metadata.xml","backup-components.xml","events.json"}
  */
 #ifndef REQUESTER_MANIFEST_H
@@ -28,7 +29,10 @@ json_t *manifest_conditions(const struct plan *plan);
 json_t *manifest_vm(const struct plan *plan);
 /* Owner and mode of a file as an object, null when it is not there. New reference. */
 json_t *manifest_owner(const char *path);
-/* Give a restored file the owner and mode in the object (which may be null). */
+/* What a stored file's entry says of a directory on the way to it, for manifest_apply_owner(); NULL
+ * when it says nothing. Borrowed. */
+const json_t *manifest_directory(const json_t *file, const char *path);
+/* Give a restored file or directory the owner and mode in the object (null or NULL: none). */
 int manifest_apply_owner(const json_t *owner, const char *path, struct error *error);
 
 /* Store definition, captured and other small files of a VM; *stored is increased. */

@@ -1,4 +1,4 @@
-/* qemu-img create, qemu-nbd, wait for its socket, rename; see image.h. */
+/* qemu-img create, qemu-nbd, wait for its socket, rename; see restore-image.h. */
 #include "requester/restore-image.h"
 
 #include "base/clock.h"
@@ -8,6 +8,7 @@
 #include "base/publish.h"
 #include "requester/manifest.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <string.h>
@@ -17,13 +18,27 @@
 #define TOOL_LIMIT (60 * CLOCK_SECOND)
 #define SERVER_LIMIT (30 * CLOCK_SECOND)
 
+/* qemu-img keeps a file that is there with its mode: nobody else ever reads a disk in the making.
+ */
+static int make_private_file(const char *path, struct error *error)
+{
+    CLEANUP_CLOSE int file =
+        io_real()->open_at(io_real(), AT_FDCWD, path, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    return file < 0 ? error_errno(error, errno, "cannot create %s", path) : 0;
+}
+
 static int make_image(const struct restore_image *image, uint64_t size, struct error *error)
 {
     CLEANUP_FREE char *bytes = memory_format("%llu", (unsigned long long)size);
     char program[] = "qemu-img", verb[] = "create", quiet[] = "-q", option[] = "-f";
-    char *arguments[] = {program,          verb,  quiet, option, image->format,
-                         image->temporary, bytes, NULL};
-    return process_run(arguments, TOOL_LIMIT, NULL, error);
+    char settings[] = "-o", exact[] = "force_size=on";
+    char *plain[] = {program, verb, quiet, option, image->format, image->temporary, bytes, NULL};
+    /* A VHD's size is rounded up to a geometry of cylinders unless it is forced. */
+    char *vhd[] = {program,          verb,  quiet, option, image->format, settings, exact,
+                   image->temporary, bytes, NULL};
+    if (make_private_file(image->temporary, error) != 0)
+        return -1;
+    return process_run(strcmp(image->format, "vpc") == 0 ? vhd : plain, TOOL_LIMIT, NULL, error);
 }
 
 static bool accepts(const char *path)
@@ -54,6 +69,23 @@ static int start_server(struct restore_image *image, struct error *error)
     return 0;
 }
 
+/* The query of a URI: libnbd decodes it. */
+static char *make_uri(const char *socket)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    char *encoded = NEW_ARRAY(char, 3 * strlen(socket) + 1), *end = encoded;
+    for (const char *next = socket; *next; next++)
+        if (strchr(plain, *next))
+            *end++ = *next;
+        else
+            end += snprintf(end, 4, "%%%02X", (unsigned char)*next);
+    *end = '\0';
+    char *uri = memory_format("nbd+unix:///?socket=%s", encoded);
+    free(encoded);
+    return uri;
+}
+
 int restore_image_create(struct restore_image *image, struct undo *undo, const char *lane,
                          const char *path, const char *format, uint64_t size,
                          const char *socket_directory, char **ret_uri, struct error *error)
@@ -79,7 +111,7 @@ int restore_image_create(struct restore_image *image, struct undo *undo, const c
         make_image(image, size, error) != 0 || start_server(image, error) != 0)
         return -1;
     point_reached("image made");
-    *ret_uri = memory_format("nbd+unix:///?socket=%s", image->socket);
+    *ret_uri = make_uri(image->socket);
     return 0;
 }
 
@@ -87,10 +119,17 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
                           struct error *error)
 {
     uint64_t step;
+    struct stat facts;
+    while (point_holds("publishing") && undo_check(undo, error) == 0)
+        clock_sleep(10 * CLOCK_MILLISECOND);
+    if (undo_check(undo, error) != 0)
+        return -1;
     process_stop(TAKE_PTR(image->server), SERVER_LIMIT);
+    if (lstat(image->temporary, &facts) != 0)
+        return error_errno(error, errno, "cannot examine the image for %s", image->path);
     if (manifest_apply_owner(owner, image->temporary, error) != 0 ||
-        undo_add(undo, image->lane, undo_remove_file.name, undo_path_arguments(image->path), &step,
-                 error) != 0 ||
+        undo_add(undo, image->lane, undo_remove_file.name, undo_file_arguments(image->path, &facts),
+                 &step, error) != 0 ||
         publish_rename(io_real(), AT_FDCWD, image->temporary, image->path, PUBLISH_NEW_ONLY,
                        error) != 0)
         return error_prefix(error, "%s: ", image->path);

@@ -1,5 +1,6 @@
 /* An image that is being written: made under a temporary name beside its place by qemu-img, served
- * by qemu-nbd, then published. Its format is always said, never probed. */
+ * by qemu-nbd, then published. Its format is always said, never probed. Until then only root can
+ * read it. */
 #ifndef REQUESTER_RESTORE_IMAGE_H
 #define REQUESTER_RESTORE_IMAGE_H
 

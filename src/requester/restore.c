@@ -193,16 +193,22 @@ static int write_part(void *context, const void *data, size_t size, uint64_t off
     return 0;
 }
 
-/* TPM state may lie in directories that went with the old definition. */
-static int make_parents(const char *path, struct error *error)
+/* TPM state may lie in directories that went with the old definition. They get the owners and modes
+ * they had: the TPM's emulator must come through. */
+static int make_parents(struct restore *restore, const struct planned_vm *vm,
+                        const struct planned_file *file, const char *path, struct error *error)
 {
     CLEANUP_FREE char *copy = memory_copy_string(path);
     const char *parent = dirname(copy);
+    uint64_t step;
     if (access(parent, F_OK) == 0 || strcmp(parent, "/") == 0)
         return 0;
-    if (make_parents(parent, error) != 0)
+    if (make_parents(restore, vm, file, parent, error) != 0 ||
+        undo_add(restore->run.undo, vm->uuid, undo_remove_directory.name,
+                 undo_path_arguments(parent), &step, error) != 0 ||
+        publish_directory(io_real(), AT_FDCWD, parent, error) != 0)
         return -1;
-    return publish_directory(io_real(), AT_FDCWD, parent, error);
+    return manifest_apply_owner(manifest_directory(file->entry, parent), parent, error);
 }
 
 static int write_file(struct restore *restore, const struct planned_vm *vm,
@@ -213,16 +219,18 @@ static int write_file(struct restore *restore, const struct planned_vm *vm,
         memory_format("%s/.vmshadow-%s.tmp", dirname(copy), id_new().text);
     struct undo *undo = restore->run.undo;
     uint64_t step;
-    if (make_parents(file->path, error) != 0 ||
+    struct stat facts;
+    if (make_parents(restore, vm, file, file->path, error) != 0 ||
         undo_add(undo, vm->uuid, undo_remove_file.name, undo_path_arguments(temporary), &step,
-                 error) != 0 ||
-        undo_add(undo, vm->uuid, undo_remove_file.name, undo_path_arguments(file->path), &step,
                  error) != 0)
         return -1;
     CLEANUP_CLOSE int output =
         io_real()->open_at(io_real(), AT_FDCWD, temporary, O_CREAT | O_EXCL | O_WRONLY, 0600);
-    if (output < 0)
+    if (output < 0 || fstat(output, &facts) != 0)
         return error_errno(error, errno, "cannot create a file for %s", file->path);
+    if (undo_add(undo, vm->uuid, undo_remove_file.name, undo_file_arguments(file->path, &facts),
+                 &step, error) != 0)
+        return -1;
     if (manifest_write_parts(restore->repository, vm->entry, file->entry, write_part, &output,
                              error) != 0 ||
         manifest_apply_owner(json_object_get(file->entry, "owner"), temporary, error) != 0)

@@ -438,6 +438,65 @@ static void files_and_directories_are_removed(void **state)
     assert_int_equal(undo_kind(&undo_remove_file, relative), -1);
 }
 
+static struct stat identity_of(const char *directory, const char *name)
+{
+    struct stat facts;
+    CLEANUP_FREE char *path = kit_path(directory, name);
+    assert_int_equal(lstat(path, &facts), 0);
+    return facts;
+}
+
+static void a_foreign_file_is_left_alone(void **state)
+{
+    const char *directory = *state;
+    CLEANUP_FREE char *path = kit_path(directory, "disk");
+    CLEANUP_FREE char *temporary = kit_path(directory, "temporary");
+    kit_append(directory, "temporary", "ours");
+    struct stat ours = identity_of(directory, "temporary");
+    const struct undo_kind *kind = &undo_remove_file;
+    /* Not there at all, not even its directory. */
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
+    CLEANUP_FREE char *below = kit_path(directory, "temporary/disk");
+    assert_int_equal(undo_kind(kind, undo_file_arguments(below, &ours)), 0);
+    /* Somebody else's, and a symbolic link to ours. */
+    kit_append(directory, "disk", "theirs");
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
+    assert_content(directory, "disk", "theirs");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(temporary, path), 0);
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
+    (void)identity_of(directory, "disk");
+    assert_true(kit_exists(directory, "temporary"));
+    /* Another device; then ours under its name, and once more. */
+    assert_int_equal(rename(temporary, path), 0);
+    struct stat other = ours;
+    other.st_dev++;
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &other)), 0);
+    assert_true(kit_exists(directory, "disk"));
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
+    assert_false(kit_exists(directory, "disk"));
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
+}
+
+static void after_a_boot_the_device_number_does_not_count(void **state)
+{
+    const char *directory = *state;
+    CLEANUP_FREE char *path = kit_path(directory, "disk");
+    kit_append(directory, "disk", "ours");
+    struct stat ours = identity_of(directory, "disk");
+    ours.st_dev++;
+    json_t *arguments = undo_file_arguments(path, &ours);
+    json_set_string(arguments, "boot", "another");
+    json_set_integer(arguments, "inode", (int64_t)ours.st_ino + 1);
+    assert_int_equal(undo_kind(&undo_remove_file, json_incref(arguments)), 0);
+    assert_true(kit_exists(directory, "disk"));
+    json_set_integer(arguments, "inode", (int64_t)ours.st_ino);
+    assert_int_equal(undo_kind(&undo_remove_file, json_incref(arguments)), 0);
+    assert_false(kit_exists(directory, "disk"));
+    json_object_del(arguments, "device");
+    assert_int_equal(undo_kind(&undo_remove_file, arguments), -1);
+}
+
 static void a_reused_process_number_is_left_alone(void **state)
 {
     (void)state;
@@ -487,6 +546,8 @@ int main(int count, char **arguments)
         kit_test(begin_fails_clearly),
         kit_test(one_run_per_vm),
         kit_test(files_and_directories_are_removed),
+        kit_test(a_foreign_file_is_left_alone),
+        kit_test(after_a_boot_the_device_number_does_not_count),
         kit_test(a_reused_process_number_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
