@@ -111,16 +111,18 @@ assert_untouched() {
 }
 
 @test "two runs for one VM: the second is told who holds it" {
-    vm_command "$a" agent hang-freeze
-    "$VMSHADOW" backup "$a" --freeze-limit 8 >"$TMPDIR/first" 2>&1 &
+    rm -f "$TMPDIR/events"
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=planned:$TMPDIR/hold "$VMSHADOW" backup "$a" --events "$TMPDIR/events" >"$TMPDIR/first" 2>&1 &
     first=$!
-    wait_for 20 lock_is_held "$a"
+    wait_for 30 grep -q PrepareForBackup "$TMPDIR/events"
+    lock_is_held "$a"
     run -7 vmshadow backup "$a"
     [[ "$output" == *"$a"* ]]
-    vm_command "$a" agent normal
-    wait $first || true
-    wait_for 60 vm_assert_running_and_thawed "$a"
-    wait_for 20 nothing_left
+    rm "$TMPDIR/hold"
+    wait $first
+    vm_assert_running_and_thawed "$a"
+    nothing_left
 }
 
 lock_is_held() {
