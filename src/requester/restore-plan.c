@@ -65,9 +65,7 @@ static int check_snapshots(const struct planning *planning, const struct planned
         return 0;
     (void)error_set(error, ERROR_REFUSED,
                     "it has snapshots or checkpoints of libvirt, which cannot be put back yet");
-    return error_hint(error,
-                      "delete them first (virsh snapshot-delete, virsh checkpoint-delete), or "
-                      "keep the VM and restore on another host");
+    return error_hint(error, "delete them first: virsh snapshot-delete, virsh checkpoint-delete");
 }
 
 static int check_identity(const struct planning *planning, struct planned_vm *vm,
