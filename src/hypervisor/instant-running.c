@@ -4,6 +4,7 @@
  * Everything that takes time or can fail early is in prepare; begin is called while guests are
  * frozen.
  */
+#include "base/clock.h"
 #include "hypervisor/backup-job.h"
 #include "hypervisor/directory.h"
 #include "hypervisor/domain-private.h"
@@ -11,6 +12,8 @@
 #include "hypervisor/undo-kinds.h"
 
 #include <string.h>
+
+#define STOP_SEEN_LIMIT (1 * CLOCK_SECOND)
 
 static const char *block_job_name(int type)
 {
@@ -155,24 +158,35 @@ int instant_running_get_size(struct instant *instant, struct instant_disk *disk,
 }
 
 /* The job ends by itself when QEMU ends, and is ended by the watchdog when scratch runs short. */
+/* The job's end is seen a moment before that of a QEMU which took it along. */
+static bool has_stopped(virDomainPtr domain)
+{
+    enum domain_state state;
+    for (int64_t deadline = clock_monotonic() + STOP_SEEN_LIMIT;;) {
+        if (domain_read_state(domain, &state, NULL) == 0 &&
+            (state == DOMAIN_OFF || state == DOMAIN_SAVED || state == DOMAIN_CRASHED))
+            return true;
+        if (clock_monotonic() > deadline)
+            return false;
+        clock_sleep(50 * CLOCK_MILLISECOND);
+    }
+}
+
 int instant_running_check(struct instant *instant, struct error *error)
 {
     CLEANUP_CALL struct call call = CALL_NONE;
-    enum domain_state state;
     enum backup_job_state job = BACKUP_JOB_NONE;
-    if (call_begin_domain(instant->owner->hypervisor, CALL_PLAIN, instant->uuid, &call, error) !=
-            0 ||
-        domain_read_state(call.domain, &state, error) != 0)
+    struct error fault = ERROR_INIT;
+    if (call_begin_domain(instant->owner->hypervisor, CALL_PLAIN, instant->uuid, &call, error) != 0)
         return -1;
-    if (state == DOMAIN_OFF || state == DOMAIN_SAVED)
+    if (backup_job_look(call.domain, instant->socket, &job, &fault) == 0 && job == BACKUP_JOB_OURS)
+        return 0;
+    if (has_stopped(call.domain))
         return error_set(error, ERROR_FAILED,
                          "VM %s was stopped during the copy, which ended its "
                          "backup job",
                          instant->name);
-    if (backup_job_look(call.domain, instant->socket, &job, error) != 0)
-        return -1;
-    if (job != BACKUP_JOB_OURS)
-        return error_set(error, ERROR_FAILED, "VM %s: its backup job was ended during the copy",
-                         instant->name);
-    return 0;
+    error_move(error, &fault);
+    return error_set(error, ERROR_FAILED, "VM %s: its backup job was ended during the copy",
+                     instant->name);
 }

@@ -98,12 +98,18 @@ static int describe_vm(struct backup *backup, const struct plan *plan, struct er
     return 0;
 }
 
-/* An export that broke says little; why it broke (the run was voided, the VM is off) says more. */
+#define LOOK_FOR_REASON (2 * CLOCK_SECOND)
+
+/* An export that broke says little; why it broke (the run was voided, the VM is off) says more.
+ * libvirt may notice the end of a QEMU a moment after its NBD server is gone. */
 static int explain(struct backup *backup, struct error *error)
 {
     struct error why = ERROR_INIT;
-    if (run_check(&backup->run, &why) == 0)
-        (void)qemu_provider_check(backup->run.provider, &why);
+    int64_t deadline = clock_monotonic() + LOOK_FOR_REASON;
+    while (run_check(&backup->run, &why) == 0 &&
+           qemu_provider_check(backup->run.provider, &why) == 0 &&
+           error->kind == ERROR_CONNECTION && clock_monotonic() < deadline)
+        clock_sleep(CLOCK_SECOND / 10);
     if (error_is_set(&why)) {
         error_clear(error);
         error_move(error, &why);
