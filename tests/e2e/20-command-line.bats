@@ -96,7 +96,7 @@ documented() {
     for closed in "0<&-" "1>&-" "2>&-" "0<&- 1>&- 2>&-"; do
         rm -rf "$TMPDIR/closed"
         bash -c "'$VMSHADOW' init --no-encryption --repo '$TMPDIR/closed' $closed"
-        run -0 vmshadow verify --repo "$TMPDIR/closed"
+        run -0 env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" verify --repo "$TMPDIR/closed"
     done
 }
 
