@@ -83,8 +83,8 @@ struct delivery {
 };
 
 /* One reference; phase QUEUED. The component set is copied, and is read-only in the events where a
- * writer may not write (vss.md 1.5). Limit and deadline are set for now; Freeze opens the window.
- * With the lock held. */
+ * writer may not write (vss.md 1.5). Limit and deadline are those of this event; Freeze opens the
+ * window. With the lock held. */
 struct delivery *delivery_new(struct dispatcher_writer *writer, struct enrolment *enrolment,
                               const struct writer_event *event);
 struct delivery *delivery_ref(struct delivery *delivery);

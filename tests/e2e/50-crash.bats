@@ -116,7 +116,7 @@ one_whole_vm() {
     rm "$TMPDIR/hold2"
     run ! virsh -q dominfo --domain "$b"
     # The administrator helps himself: another disk, the VM runs.
-    vm_define "$b" --disk qcow2 --uuid "$(sed -n 's/.*"uuid":"\([^"]*\)".*/\1/p' <<<"$(vmshadow show latest --json)" | head -n 1)"
+    vm_define "$b" --memory 144 --disk qcow2 --uuid "$(sed -n 's/.*"uuid":"\([^"]*\)".*/\1/p' <<<"$(vmshadow show latest --json)" | head -n 1)"
     vm_boot "$b"
     vm_command "$b" mark data0 "by hand"
     run -0 vmshadow backup "$a"
@@ -127,6 +127,7 @@ one_whole_vm() {
     run -12 vmshadow recover
     [[ "$output" == *"left alone"* ]]
     vm_assert_running_and_thawed "$b"
+    [ "$(virsh -q dumpxml --inactive --domain "$b" | grep -c '147456</memory>')" = 1 ]
     vm_shutdown "$b"
     run -0 records_check "$b" data0
     [[ "$output" == *"by hand"* ]]
