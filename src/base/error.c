@@ -10,6 +10,7 @@ static void fill(struct error *error, enum error_kind kind, const char *format, 
     error->kind = kind;
     error->number = 0;
     error->hint[0] = '\0';
+    error->id[0] = '\0';
     (void)vsnprintf(error->message, sizeof error->message, format, arguments);
 }
 
@@ -77,15 +78,21 @@ int error_prefix(struct error *error, const char *format, ...)
     return -1;
 }
 
-int error_hint(struct error *error, const char *format, ...)
+int error_advise(struct error *error, const char *id, const char *format, ...)
 {
     if (!error_is_set(error))
         return -1;
+    (void)snprintf(error->id, sizeof error->id, "%s", id);
     va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(error->hint, sizeof error->hint, format, arguments);
     va_end(arguments);
     return -1;
+}
+
+const char *error_id(const struct error *error)
+{
+    return error->id[0] ? error->id : error_kind_name(error->kind);
 }
 
 void error_move(struct error *to, struct error *from)

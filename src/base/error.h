@@ -40,6 +40,7 @@ struct error {
     int number;         /* errno, VSS_E_* code or libvirt code where there is one, else 0 */
     char message[1024]; /* one phrase, no newline, no full stop */
     char hint[512];     /* what to do next; may be empty */
+    char id[48];        /* heading of docs/troubleshooting.md; empty: that of its kind */
 };
 
 #define ERROR_INIT ((struct error){.kind = ERROR_NONE})
@@ -58,8 +59,15 @@ int error_errno(struct error *error, int number, const char *format, ...)
 int error_prefix(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Say what to do next; replaces an earlier hint. Returns -1. */
-int error_hint(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Say what to do next, and give the failure its id: a heading of docs/troubleshooting.md, stable
+ * for scripts, in small letters and hyphens. Give it as a literal: tests/static/check-messages
+ * compares the two. Both replace earlier ones. Returns -1. No effect on an error that is not set.
+ */
+int error_advise(struct error *error, const char *id, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The id of the failure, or the name of its kind where it has none. */
+const char *error_id(const struct error *error);
 
 /* Move `from` to `to`, unless `to` is set already; `from` is empty afterwards. */
 void error_move(struct error *to, struct error *from);

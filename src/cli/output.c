@@ -128,6 +128,7 @@ json_t *output_add_error(json_t *result, const struct error *error)
 {
     json_t *object = json_object();
     json_set_string(object, "kind", error_kind_name(error->kind));
+    json_set_string(object, "id", error_id(error));
     json_set_string(object, "message", error->message);
     json_set_string(object, "hint", error->hint);
     json_set_integer(object, "exit_code", exit_code_of(error->kind));
@@ -146,8 +147,8 @@ void output_error(const struct error *error)
 {
     (void)fflush(stdout);
     output_line(stderr, "vmshadow: error: %s", error->message);
-    if (error->hint[0])
-        output_line(stderr, "vmshadow: hint: %s", error->hint);
+    output_line(stderr, "vmshadow: hint: %s [%s]",
+                error->hint[0] ? error->hint : "see vmshadow-troubleshooting(7)", error_id(error));
 }
 
 int output_finish(struct error *error)

@@ -32,12 +32,12 @@ void output_table_align_right(struct output_table *table, size_t column);
 /* Print and free. */
 void output_table_print(struct output_table *table, FILE *file);
 
-/* {"error":{"kind","message","hint","exit_code"}}: set in `result`, or in a new object where it is
- * NULL. Takes over `result`. */
+/* {"error":{"kind","id","message","hint","exit_code"}}: set in `result`, or in a new object where
+ * it is NULL. Takes over `result`. */
 json_t *output_add_error(json_t *result, const struct error *error);
 /* The object and a newline on standard output. */
 void output_json(const json_t *object);
-/* "vmshadow: error: ..." and "vmshadow: hint: ..." on standard error. */
+/* "vmshadow: error: ..." and "vmshadow: hint: ... [id]" on standard error. */
 void output_error(const struct error *error);
 /* Was everything that was written to standard output really taken? (A full disk, a closed pipe.) */
 int output_finish(struct error *error);

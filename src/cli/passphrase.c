@@ -81,7 +81,8 @@ static int from_terminal(bool repeat, char *buffer, struct error *error)
     if (terminal_ask(repeat ? "New passphrase: " : "Passphrase: ", false, buffer,
                      passphrase_limit + 1, error) < 0) {
         (void)error_prefix(error, "passphrase: ");
-        return error_hint(error, "give --passphrase-file FILE or set VMSHADOW_PASSPHRASE_FILE");
+        return error_advise(error, "no-terminal",
+                            "give --passphrase-file FILE or set VMSHADOW_PASSPHRASE_FILE");
     }
     if (check(buffer, strlen(buffer), "terminal", error) < 0 || !repeat)
         return error_is_set(error) ? -1 : 0;

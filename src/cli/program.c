@@ -79,7 +79,7 @@ static int run_verb(const struct verb *verb, int argc, char *const argv[])
     if (options_parse(options, verb->options, verb->minimum, verb->maximum, argc, argv, &error) <
         0) {
         options->json = options->json || wants_json(argc, argv);
-        (void)error_hint(&error, "see vmshadow %s --help", verb->name);
+        (void)error_advise(&error, "usage", "see vmshadow %s --help", verb->name);
         code = report(NULL, options, NULL, &error);
     } else {
         code = run_parsed(verb, options);
@@ -108,7 +108,7 @@ static int run_without_verb(int argc, char *const argv[])
     } else {
         (void)error_set(&error, ERROR_USAGE, "there is no command '%s'", word);
     }
-    (void)error_hint(&error, "see vmshadow --help");
+    (void)error_advise(&error, "usage", "see vmshadow --help");
     return report(NULL, &options, NULL, &error);
 }
 

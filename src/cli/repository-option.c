@@ -11,7 +11,7 @@ static int check_named(const struct options *options, struct error *error)
     if (options->repository)
         return 0;
     (void)error_set(error, ERROR_USAGE, "no repository is named");
-    return error_hint(error, "give --repo DIR or set VMSHADOW_REPO");
+    return error_advise(error, "no-repository-named", "give --repo DIR or set VMSHADOW_REPO");
 }
 
 int repository_option_open(const struct options *options, struct repository **ret_repository,

@@ -107,7 +107,8 @@ int markup_check_version(const xmlNode *root, const char *what, struct error *er
         return (int)minor;
     failure_set(error, VSS_E_INVALID_XML_DOCUMENT, "%s is of version %.20s, which is not known",
                 what, text);
-    (void)error_hint(error, "read it with the release that wrote it, or a newer one");
+    (void)error_advise(error, "document-version",
+                       "read it with the release that wrote it, or a newer one");
     return 0;
 }
 

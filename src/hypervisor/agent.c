@@ -70,8 +70,9 @@ int agent_ping(struct hypervisor *hypervisor, const char *uuid, int64_t limit, s
         ask(&call, "guest-ping", limit, &answer, error) != 0) {
         if (error && error->kind == ERROR_FAILED)
             error->kind = ERROR_CONNECTION;
-        return error_hint(error, "the guest needs a channel org.qemu.guest_agent.0 and the "
-                                 "program qemu-ga running");
+        return error_advise(error, "guest-agent-silent",
+                            "the guest needs a channel org.qemu.guest_agent.0 and the "
+                            "program qemu-ga running");
     }
     return 0;
 }

@@ -74,7 +74,8 @@ int connection_check_uri(const char *uri, const char *origin, struct error *erro
         return 0;
     (void)error_set(error, ERROR_USAGE, "libvirt URI \"%s\"%s is not a local one of QEMU's%s", uri,
                     origin, qemu ? ": only the host that vmshadow runs on can be backed up" : "");
-    return error_hint(error, "run vmshadow on that host, with qemu:///system");
+    return error_advise(error, "libvirt-not-local",
+                        "run vmshadow on that host, with qemu:///system");
 }
 
 static const char *choose_uri(const char *uri, const char **ret_origin)
@@ -98,8 +99,9 @@ int connection_open(const char *uri, virConnectPtr *ret_connection, struct error
         (void)call_error(error, "no connection to libvirt at %s", uri);
         if (error)
             error->kind = ERROR_CONNECTION;
-        return error_hint(error, "is it running? systemctl status libvirtd (or virtqemud); its "
-                                 "socket is /run/libvirt/libvirt-sock (or virtqemud-sock)");
+        return error_advise(error, "libvirt-unreachable",
+                            "is it running? systemctl status libvirtd (or virtqemud); its "
+                            "socket is /run/libvirt/libvirt-sock (or virtqemud-sock)");
     }
     (void)VIR(virConnectSetKeepAlive(connection, KEEPALIVE_SECONDS, KEEPALIVE_COUNT));
     *ret_connection = connection;

@@ -77,8 +77,9 @@ int directory_check_local(const char *path, struct error *error)
         if (((unsigned long)status.f_type & 0xffffffffUL) == remote[i].magic) {
             (void)error_set(error, ERROR_REFUSED, "scratch space in %s would lie on %s", path,
                             remote[i].name);
-            return error_hint(error, "choose a directory on a local disk: a guest waits for every "
-                                     "write there");
+            return error_advise(error, "scratch-not-local",
+                                "choose a directory on a local disk: a guest waits for every "
+                                "write there");
         }
     return 0;
 }

@@ -83,7 +83,8 @@ static int check_name_free(virConnectPtr connection, const char *name, const cha
     if (virDomainGetUUIDString(other, other_uuid) == 0 && uuid && strcasecmp(uuid, other_uuid) == 0)
         return 0;
     (void)error_set(error, ERROR_EXISTS, "another VM (UUID %s) has the name %s", other_uuid, name);
-    return error_hint(error, "rename or undefine that VM first: virsh domrename %s NEW", name);
+    return error_advise(error, "vm-name-taken",
+                        "rename or undefine that VM first: virsh domrename %s NEW", name);
 }
 
 int domain_define(struct hypervisor *hypervisor, const char *xml, struct error *error)

@@ -349,7 +349,7 @@ int domain_lookup(struct hypervisor *hypervisor, const char *name, struct domain
     if (!handle &&
         (call_last_code() == VIR_ERR_NO_DOMAIN || call_last_code() == VIR_ERR_INVALID_ARG)) {
         (void)error_set(error, ERROR_NOT_FOUND, "no VM has the name or UUID \"%s\"", name);
-        return error_hint(error, "vmshadow inspect lists the VMs of this host");
+        return error_advise(error, "no-such-vm", "vmshadow inspect lists the VMs of this host");
     }
     if (!handle)
         return call_error(error, "cannot look VM %s up", name);

@@ -39,8 +39,9 @@ static int refuse_foreign_jobs(const struct instant *instant, virDomainPtr domai
             continue;
         (void)error_set(error, ERROR_BUSY, "VM %s: a %s job of somebody else runs on disk %s",
                         instant->name, block_job_name(job.type), target);
-        return error_hint(error, "wait for it (virsh blockjob %s %s --info) or end it",
-                          instant->name, target);
+        return error_advise(error, "foreign-block-job",
+                            "wait for it (virsh blockjob %s %s --info) or end it", instant->name,
+                            target);
     }
     enum backup_job_state state;
     if (backup_job_look(domain, NULL, &state, error) != 0)

@@ -256,7 +256,7 @@ static int must_be_off(struct instant *instant, const char *when, struct error *
     if (state == DOMAIN_OFF || state == DOMAIN_SAVED)
         return 0;
     (void)error_set(error, ERROR_FAILED, "it was started %s", when);
-    return error_hint(error, "back it up again, now as a running VM");
+    return error_advise(error, "vm-started-meanwhile", "back it up again, now as a running VM");
 }
 
 /* qemu-img looks at a top layer without its backing, and refuses options for it. */

@@ -132,7 +132,8 @@ int instants_check_room(struct instants *instants, struct error *error)
                     "stay free",
                     instants->scratch, (unsigned long long)(room >> 20),
                     (unsigned long long)(reserve >> 20));
-    return error_hint(error, "make room there, or choose another directory on a local disk");
+    return error_advise(error, "scratch-no-room",
+                        "make room there, or choose another directory on a local disk");
 }
 
 /* ---- Prepare ---- */

@@ -110,7 +110,8 @@ static json_t *network_node(const struct disk_facts *facts, struct error *error)
         return node;
     (void)error_set(error, ERROR_REFUSED, "its source (%s%s) can be read only while the VM runs",
                     protocol, facts && facts->tls ? " with TLS" : "");
-    (void)error_hint(error, "start the VM for the backup, or leave it out");
+    (void)error_advise(error, "disk-needs-running-vm",
+                       "start the VM for the backup, or leave it out");
     return NULL;
 }
 
@@ -135,8 +136,9 @@ static json_t *layer_node(const struct disk_layer *layer, const struct disk_fact
         (void)error_set(error, ERROR_REFUSED,
                         "the format of the backing image %s is written down nowhere",
                         layer->path ? layer->path : "(not a file)");
-        (void)error_hint(error, "qemu-img rebase -u -F FORMAT -b BACKING IMAGE writes it into "
-                                "the image above");
+        (void)error_advise(error, "backing-format-unknown",
+                           "qemu-img rebase -u -F FORMAT -b BACKING IMAGE writes it into "
+                           "the image above");
         return NULL;
     }
     if (!is_known_format(layer->format)) {

@@ -105,9 +105,9 @@ static int take_away(struct hypervisor *hypervisor, const char *uuid, const char
                         "it is %s with a definition that somebody has made since: "
                         "it is left alone",
                         is_active(state) ? "active" : "defined");
-        return error_hint(error,
-                          "if that is how it shall stay, remove the journal that names it in "
-                          "the state directory's runs/");
+        return error_advise(error, "vm-changed-by-hand",
+                            "if that is how it shall stay, remove the journal that names it in "
+                            "the state directory's runs/");
     }
     return domain_undefine(hypervisor, uuid, error);
 }

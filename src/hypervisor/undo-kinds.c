@@ -164,7 +164,8 @@ static int watch_scratch(void *context, const json_t *arguments, struct error *r
                     "the backup of VM %s was ended so that the VM can go on",
                     directory, (unsigned long long)(room >> 20), (long long)(reserve >> 20),
                     json_string_or(arguments, "name", "?"));
-    (void)error_hint(reason, "make room there or choose another place for scratch space");
+    (void)error_advise(reason, "scratch-ran-short",
+                       "make room there or choose another place for scratch space");
     return 1;
 }
 

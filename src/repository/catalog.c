@@ -131,7 +131,8 @@ static json_t *load_latest(struct repository *repository, struct error *error)
     if (error_is_set(&damage)) {
         error_move(error, &damage);
         (void)error_prefix(error, "cannot tell which backup is the latest: ");
-        (void)error_hint(error, "name the backup that you want (`vmshadow list`)");
+        (void)error_advise(error, "latest-unknown",
+                           "name the backup that you want (`vmshadow list`)");
         return NULL;
     }
     if (!catalog.count) {
@@ -181,6 +182,6 @@ json_t *repository_load(struct repository *repository, const char *name, struct 
         (void)error_set(error, ERROR_USAGE, "%u backups begin with \"%s\"", search.hits, name);
     else
         (void)error_set(error, ERROR_NOT_FOUND, "there is no backup \"%s\"", name);
-    (void)error_hint(error, "`vmshadow list` shows the backups");
+    (void)error_advise(error, "backup-name", "`vmshadow list` shows the backups");
     return NULL;
 }

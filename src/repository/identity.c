@@ -40,7 +40,7 @@ static int check_version(const json_t *root, struct error *error)
         (void)error_set(error, ERROR_REFUSED,
                         "the repository has format version %lld; this program knows version %d",
                         (long long)version, FORMAT_VERSION);
-        return error_hint(error, "use a vmshadow that knows this version");
+        return error_advise(error, "repository-version", "use a vmshadow that knows this version");
     }
     return 0;
 }
@@ -80,7 +80,7 @@ int identity_read(struct backend *backend, struct identity *ret_identity, char *
             error_clear(error);
             (void)error_set(error, ERROR_NOT_FOUND, "there is no repository in %s",
                             backend->description);
-            (void)error_hint(error, "make one with `vmshadow init`");
+            (void)error_advise(error, "no-repository", "make one with `vmshadow init`");
         }
         return -1;
     }
@@ -145,7 +145,7 @@ static int unlock_wrapped(struct backend *backend, const struct identity *identi
     if (!passphrase) {
         (void)error_set(error, ERROR_AUTHENTICATION, "the repository in %s needs a passphrase",
                         backend->description);
-        return error_hint(error, "give it with --passphrase-file");
+        return error_advise(error, "passphrase-needed", "give it with --passphrase-file");
     }
     int found = wrap_open_any(backend, identity, text, passphrase, master, &result, error);
     if (found < 0)
@@ -174,8 +174,9 @@ int identity_unlock(struct backend *backend, const struct identity *identity, co
         (void)error_set(error, ERROR_AUTHENTICATION,
                         "a passphrase was given, but the repository in %s has no encryption",
                         backend->description);
-        return error_hint(error, "leave the passphrase away only if the repository was made with "
-                                 "--no-encryption; otherwise somebody replaced it");
+        return error_advise(error, "passphrase-not-needed",
+                            "leave the passphrase away only if the repository was made with "
+                            "--no-encryption; otherwise somebody replaced it");
     }
     CLEANUP(crypto_freep) struct crypto *crypto = unlock_open(identity);
     if (identity_check(crypto, text) != 0)

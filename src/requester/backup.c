@@ -52,8 +52,9 @@ static int refuse(const struct backup *backup, struct error *error)
     (void)error_set(error, ERROR_REFUSED, "VM %s: %s", first->domain->name, first->refused);
     if (refused > 1)
         (void)error_prefix(error, "%zu VMs cannot be backed up; ", refused);
-    return error_hint(error, "vmshadow inspect %s shows every condition; no VM was touched",
-                      first->domain->name);
+    return error_advise(error, "vm-refused",
+                        "vmshadow inspect %s shows every condition; no VM was touched",
+                        first->domain->name);
 }
 
 static int refuse_no_auto_recovery(const struct backup *backup, struct error *error)
@@ -67,7 +68,8 @@ static int refuse_no_auto_recovery(const struct backup *backup, struct error *er
                             "which needs a shadow copy that can be recovered: NO_AUTORECOVERY is "
                             "refused",
                             plans[i]->domain->name);
-            return error_hint(error, "leave out --no-auto-recovery; no VM was touched");
+            return error_advise(error, "no-auto-recovery",
+                                "leave out --no-auto-recovery; no VM was touched");
         }
     return 0;
 }

@@ -67,7 +67,7 @@ int requester_list(struct repository *repository, json_t **ret_result, struct er
     *ret_result = object;
     if (damaged) {
         (void)error_set(error, ERROR_DAMAGED, "%zu backups cannot be read", damaged);
-        return error_hint(error, "vmshadow verify tells what is touched");
+        return error_advise(error, "backups-unreadable", "vmshadow verify tells what is touched");
     }
     return 0;
 }

@@ -48,7 +48,8 @@ static int place_disk(const struct planning *planning, struct planned_vm *vm, co
     char *place = resolve_link(wanted);
     if (!place) {
         (void)error_set(error, ERROR_REFUSED, "%s is a symbolic link that leads nowhere", wanted);
-        return error_hint(error, "mount what belongs there, or remove the link");
+        return error_advise(error, "restore-link-broken",
+                            "mount what belongs there, or remove the link");
     }
     if (strcmp(place, wanted) != 0)
         planned_vm_add_notice(vm,
@@ -66,7 +67,8 @@ static int check_directory(const char *path, struct error *error)
     struct stat facts;
     if (stat(directory, &facts) != 0 || !S_ISDIR(facts.st_mode)) {
         (void)error_set(error, ERROR_REFUSED, "the directory %s is not there", directory);
-        return error_hint(error, "make it (or mount what belongs there), then restore again");
+        return error_advise(error, "restore-directory-missing",
+                            "make it (or mount what belongs there), then restore again");
     }
     if (access(directory, W_OK | X_OK) != 0)
         return error_set(error, ERROR_REFUSED, "the directory %s cannot be written: %s", directory,
@@ -85,7 +87,8 @@ static int check_type(const struct planning *planning, const json_t *entry, stru
     (void)error_set(error, ERROR_REFUSED,
                     "it was of type '%s'; restoring to anything but files is not supported yet",
                     type);
-    return is_block ? error_hint(error, "with --to DIR it comes back as a file in that directory")
+    return is_block ? error_advise(error, "restore-not-a-file",
+                                   "with --to DIR it comes back as a file in that directory")
                     : -1;
 }
 
@@ -228,7 +231,8 @@ static int check_present(const struct planning *planning, struct planned_vm *vm,
     else if (!is_own_now(vm, file)) {
         (void)error_set(error, ERROR_REFUSED, "%s is there and is not the VM's %s now", file->path,
                         file->role);
-        return error_hint(error, "move that file away, then restore again");
+        return error_advise(error, "restore-file-in-the-way",
+                            "move that file away, then restore again");
     }
     return 0;
 }
@@ -268,7 +272,7 @@ static int check_shared(const struct planning *planning, const struct planned_vm
         (void)error_set(error, ERROR_REFUSED,
                         "%s is where the %s of VM %s would be restored, too, and they differ",
                         file->path, same->role, owner->name);
-        return error_hint(error, "restore one of them at a time");
+        return error_advise(error, "restore-places-collide", "restore one of them at a time");
     }
     file->keep = true;
     return 0;
@@ -367,7 +371,8 @@ static int check_need(const struct need *need, struct error *error)
                     "%s has %llu MiB free; the restore writes up to %llu MiB beside the old files",
                     need->where, (unsigned long long)(need->available >> 20),
                     (unsigned long long)(need->bytes >> 20));
-    return error_hint(error, "make room there or restore to another directory with --to");
+    return error_advise(error, "restore-no-room",
+                        "make room there or restore to another directory with --to");
 }
 
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,

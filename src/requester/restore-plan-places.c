@@ -134,7 +134,8 @@ int plan_check_place(const struct planning *planning, struct planned_vm *vm, con
     }
     (void)error_set(error, ERROR_REFUSED, "%s is there and is no disk of the VM as it is now",
                     path);
-    return error_hint(error, "move that file away, or restore to another directory with --to");
+    return error_advise(error, "restore-file-in-the-way",
+                        "move that file away, or restore to another directory with --to");
 }
 
 /* Two VMs of one plan, or two files of one VM. */
@@ -147,7 +148,8 @@ int plan_check_claims(const struct planning *planning, const char *path, struct 
                 (void)error_set(error, ERROR_REFUSED,
                                 "%s is where disk %s of VM %s would be restored, too", path,
                                 vm->disks[i].target, vm->name);
-                return error_hint(error, "restore one of them at a time, each with its own --to");
+                return error_advise(error, "restore-places-collide",
+                                    "restore one of them at a time, each with its own --to");
             }
     }
     return 0;
@@ -267,6 +269,7 @@ int plan_check_link(const struct planning *planning, const struct planned_vm *vm
     if (lstat(link, &facts) != 0 || is_our_link(vm, link))
         return 0;
     (void)error_set(error, ERROR_REFUSED, "%s is there and is no link of ours", link);
-    return error_hint(error, "the VM lies outside the default location and a link with its name "
-                             "must lead to it; move that file away");
+    return error_advise(error, "restore-link-in-the-way",
+                        "the VM lies outside the default location and a link with its name "
+                        "must lead to it; move that file away");
 }

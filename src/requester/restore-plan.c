@@ -65,7 +65,8 @@ static int check_snapshots(const struct planning *planning, const struct planned
         return 0;
     (void)error_set(error, ERROR_REFUSED,
                     "it has snapshots or checkpoints of libvirt, which cannot be put back yet");
-    return error_hint(error, "delete them first: virsh snapshot-delete, virsh checkpoint-delete");
+    return error_advise(error, "vm-has-snapshots",
+                        "delete them first: virsh snapshot-delete, virsh checkpoint-delete");
 }
 
 static int check_identity(const struct planning *planning, struct planned_vm *vm,
@@ -76,7 +77,8 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
         if (strcmp(domain->name, vm->name) == 0 && strcmp(domain->uuid, vm->uuid) != 0) {
             (void)error_set(error, ERROR_REFUSED, "the name %s belongs to another VM (UUID %s)",
                             vm->name, domain->uuid);
-            return error_hint(error, "rename that VM (virsh domrename) or remove it first");
+            return error_advise(error, "vm-name-taken",
+                                "rename that VM (virsh domrename) or remove it first");
         }
     }
     const struct domain *now = vm->now = find_domain(planning, vm->uuid);
@@ -210,7 +212,8 @@ static int find_directory(const char *wanted, char **ret_directory, struct error
     CLEANUP_FREE char *directory = wanted ? realpath(wanted, NULL) : NULL;
     if (wanted && !directory) {
         (void)error_set(error, ERROR_REFUSED, "--to %s: %s", wanted, strerror(errno));
-        return error_hint(error, "make the directory (or mount what belongs there) first");
+        return error_advise(error, "restore-directory-missing",
+                            "make the directory (or mount what belongs there) first");
     }
     if (directory && (stat(directory, &facts) != 0 || !S_ISDIR(facts.st_mode)))
         return error_set(error, ERROR_REFUSED, "--to %s: it is no directory", wanted);

@@ -54,7 +54,8 @@ static int lock_and_plan(struct restore *restore, struct error *error)
                             "VM %s is %s; a restore powers it off and replaces "
                             "it",
                             vm->name, domain_state_name(vm->state));
-            return error_hint(error, "say --yes to do it; nothing was changed");
+            return error_advise(error, "restore-unconfirmed",
+                                "say --yes to do it; nothing was changed");
         }
         if (run_lock_vm(run, vm->uuid, vm->name, error) != 0)
             return -1;

@@ -70,8 +70,8 @@ int run_lock_vm(struct run *run, const char *uuid, const char *name, struct erro
         if (strcmp(run->blocked[i], uuid) == 0) {
             (void)error_set(error, ERROR_BUSY, "VM %s: an interrupted run left something open",
                             name);
-            return error_hint(error,
-                              "see that nobody has put it right by hand, then: vmshadow recover");
+            return error_advise(error, "interrupted-run",
+                                "see that nobody has put it right by hand, then: vmshadow recover");
         }
     return undo_lock_vm(run->undo, uuid, name, error);
 }

@@ -37,8 +37,9 @@ static int library_error(const struct export *export, const char *what, struct e
 static int connection_lost(struct error *error)
 {
     (void)error_set(error, ERROR_CONNECTION, "the NBD server has ended the connection");
-    return error_hint(error, "see why the server (QEMU, qemu-nbd) has gone: its log, a backup job "
-                             "that was ended, memory");
+    return error_advise(error, "disk-server-gone",
+                        "see why the server (QEMU, qemu-nbd) has gone: its log, a backup job "
+                        "that was ended, memory");
 }
 
 /* ---- The loop ---------------------------------------------------------------------------------

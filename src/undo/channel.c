@@ -195,6 +195,7 @@ void channel_put_error(json_t *message, const struct error *error)
     json_set_integer(object, "number", error->number);
     json_set_string(object, "message", error->message);
     json_set_string(object, "hint", error->hint);
+    json_set_string(object, "id", error->id);
     json_set(message, "error", object);
 }
 
@@ -209,6 +210,6 @@ int channel_get_error(const json_t *message, struct error *error)
                     "%s", json_string_or(object, "message", "it did not say why"));
     if (error)
         error->number = (int)json_integer_or(object, "number", 0);
-    const char *hint = json_string_or(object, "hint", "");
-    return *hint ? error_hint(error, "%s", hint) : -1;
+    const char *id = json_string_or(object, "id", "");
+    return error_advise(error, id, "%s", json_string_or(object, "hint", ""));
 }

@@ -123,7 +123,7 @@ static int publish_new(struct journal *journal, struct error *error)
         !is_in_place(journal->io, journal->file, journal->path)) {
         (void)error_set(error, ERROR_BUSY, "the new journal %s was taken by a recovery",
                         journal->path);
-        return error_hint(error, "try again");
+        return error_advise(error, "journal-taken", "try again");
     }
     return 0;
 }
@@ -288,8 +288,9 @@ static int damaged(const struct reading *reading, const char *how, struct error 
 {
     (void)error_set(error, ERROR_DAMAGED, "the journal %s is damaged in line %" PRIu64 ": %s",
                     reading->path, reading->sequence + 1, how);
-    return error_hint(error, "nothing of it was undone; see docs/format/journal.md, undo by hand "
-                             "what it lists, then remove the file");
+    return error_advise(error, "journal-damaged",
+                        "nothing of it was undone; see docs/format/journal.md, undo by hand "
+                        "what it lists, then remove the file");
 }
 
 static int read_header(struct reading *reading, const json_t *object, struct error *error)

@@ -73,8 +73,9 @@ static void set_gone(struct link *link, const char *how)
     if (link->state == LINK_GONE)
         return;
     (void)error_set(&reason, ERROR_FAILED, "the watchdog process %s", how);
-    (void)error_hint(&reason, "nothing is changed without a watchdog; see what ended it and try "
-                              "again");
+    (void)error_advise(&reason, "watchdog-lost",
+                       "nothing is changed without a watchdog; see what ended it and try "
+                       "again");
     set_state(link, LINK_GONE, &reason);
 }
 

@@ -105,7 +105,8 @@ static int undo_or_leave(struct recovery *recovery, const struct journal_header 
         return undo_open(recovery, header, steps, error);
     (void)error_set(error, ERROR_BUSY, "an interrupted run (%s) waits to be put right",
                     header->description);
-    return error_hint(error, "see that nobody has put it right by hand, then: vmshadow recover");
+    return error_advise(error, "interrupted-run",
+                        "see that nobody has put it right by hand, then: vmshadow recover");
 }
 
 /* The journal is locked by this process now. */

@@ -120,7 +120,8 @@ int steps_undo_one(const struct steps_undoing *undoing, struct step *step, struc
     if (!step->kind) {
         (void)error_set(error, ERROR_FAILED, "a step of the unknown kind \"%s\" cannot be undone",
                         step->kind_name);
-        return error_hint(error, "use the version of the program that began the run");
+        return error_advise(error, "unknown-undo-step",
+                            "use the version of the program that began the run");
     }
     struct error fault = ERROR_INIT;
     if (step->kind->undo(undoing->table->context, step->arguments, &fault) != 0) {

@@ -19,7 +19,8 @@ static atomic_flag taken = ATOMIC_FLAG_INIT;
 static vss_code in_progress(struct error *error)
 {
     failure_set(error, VSS_E_SNAPSHOT_SET_IN_PROGRESS, "another shadow copy set is being made");
-    (void)error_hint(error, "wait until the other backup has its snapshots, then run this again");
+    (void)error_advise(error, "set-in-progress",
+                       "wait until the other backup has its snapshots, then run this again");
     return VSS_E_SNAPSHOT_SET_IN_PROGRESS;
 }
 

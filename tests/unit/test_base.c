@@ -27,14 +27,16 @@ static void error_keeps_the_first(void **state)
     assert_int_equal(error_set(&error, ERROR_REFUSED, "first %d", 1), -1);
     error_errno(&error, ENOSPC, "second");
     error_prefix(&error, "VM %s: ", "web1");
-    error_hint(&error, "do this");
+    error_advise(&error, "that-way", "do this");
     assert_int_equal(error.kind, ERROR_REFUSED);
     assert_string_equal(error.message, "VM web1: first 1");
     assert_string_equal(error.hint, "do this");
+    assert_string_equal(error_id(&error), "that-way");
     struct error other = ERROR_INIT;
     error_errno(&other, ENOSPC, "disk vda");
     assert_int_equal(other.kind, ERROR_SPACE);
     assert_int_equal(other.number, ENOSPC);
+    assert_string_equal(error_id(&other), "space");
     error_move(&error, &other);
     assert_string_equal(error.message, "VM web1: first 1");
     assert_false(error_is_set(&other));

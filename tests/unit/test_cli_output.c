@@ -73,12 +73,16 @@ static void an_error_is_an_object(void **state)
     (void)state;
     struct error error = ERROR_INIT;
     (void)error_set(&error, ERROR_BUSY, "VM %s: another run holds it", "w\xff");
-    (void)error_hint(&error, "wait for it");
+    (void)error_advise(&error, "held", "wait for it");
     CLEANUP_JSON json_t *whole = output_add_error(NULL, &error);
     CLEANUP_FREE char *text = json_text(whole);
-    assert_string_equal(text,
-                        "{\"error\":{\"kind\":\"busy\",\"message\":\"VM w?: another run holds "
-                        "it\",\"hint\":\"wait for it\",\"exit_code\":7}}");
+    assert_string_equal(
+        text,
+        "{\"error\":{\"kind\":\"busy\",\"id\":\"held\",\"message\":\"VM w?: another run holds "
+        "it\",\"hint\":\"wait for it\",\"exit_code\":7}}");
+
+    error.id[0] = '\0';
+    assert_string_equal(error_id(&error), "busy");
 
     json_t *list = json_object();
     json_set_integer(list, "backups", 3);

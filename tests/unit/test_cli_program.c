@@ -174,12 +174,12 @@ static void errors_are_one_line_and_a_hint(void **state)
 {
     (void)state;
     (void)error_set(&fake_requester.error, ERROR_BUSY, "VM web1: held by a \n run");
-    (void)error_hint(&fake_requester.error, "wait for it");
+    (void)error_advise(&fake_requester.error, "held", "wait for it");
     OUTCOME outcome = RUN("inspect", "web1");
     assert_int_equal(outcome.code, 7);
     assert_string_equal(outcome.out, "");
     assert_string_equal(outcome.err, "vmshadow: error: VM web1: held by a \\x0a run\n"
-                                     "vmshadow: hint: wait for it\n");
+                                     "vmshadow: hint: wait for it [held]\n");
 }
 
 static void every_kind_of_error_has_its_exit_code(void **state)

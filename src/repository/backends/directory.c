@@ -244,7 +244,7 @@ static int make_root(struct directory_backend *directory, const char *path, stru
     if (publish_directory(directory->io, AT_FDCWD, trimmed, error) == 0)
         return 0;
     if (error && error->kind == ERROR_NOT_FOUND)
-        (void)error_hint(error, "make the directory above it first");
+        (void)error_advise(error, "repository-directory", "make the directory above it first");
     return -1;
 }
 

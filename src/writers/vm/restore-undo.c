@@ -37,8 +37,8 @@ static int put_back_file(void *context, const json_t *arguments, struct error *e
         return errno == ENOENT ? 0 : error_errno(error, errno, "cannot examine %s", aside);
     if (publish_rename(io, AT_FDCWD, aside, original, PUBLISH_NEW_ONLY, error) == 0)
         return 0;
-    return error_hint(error, "the old file is %s; the one that has its name now is left alone",
-                      aside);
+    return error_advise(error, "old-file-not-put-back",
+                        "the old file is %s; the one that has its name now is left alone", aside);
 }
 
 static int put_back_link(void *context, const json_t *arguments, struct error *error)

@@ -158,7 +158,7 @@ static vss_code check_plan(const struct vm *vm, const struct writer_event *event
                         "VM %s: a child VM snapshot needs a shadow copy that can be recovered; the "
                         "context has NO_AUTORECOVERY",
                         plan->domain->name);
-        (void)error_hint(error, "leave out --no-auto-recovery");
+        (void)error_advise(error, "no-auto-recovery", "leave out --no-auto-recovery");
         return VSS_E_WRITERERROR_NONRETRYABLE;
     }
     return check_volumes(vm, event, error);
