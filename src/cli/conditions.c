@@ -2,6 +2,8 @@
 
 #include "cli/output.h"
 
+#include <string.h>
+
 void conditions_print(const json_t *vm, const char *indent)
 {
     const json_t *conditions = json_object_get(vm, "conditions");
@@ -18,4 +20,15 @@ void conditions_print(const json_t *vm, const char *indent)
                     json_string_or(condition, "text", ""));
         output_line(stdout, "%s            %s", indent, json_string_or(condition, "fact", ""));
     }
+}
+
+const char *conditions_method(const char *method)
+{
+    if (strcmp(method, "child-snapshot") == 0)
+        return "child VM snapshot: the guest runs on, its file systems are frozen for an instant";
+    if (strcmp(method, "saved-state") == 0)
+        return "saved state: the VM is paused while its memory is written out";
+    if (strcmp(method, "offline") == 0)
+        return "offline: the VM does not run and is not started";
+    return method;
 }

@@ -6,8 +6,6 @@
 #include "cli/values.h"
 #include "cli/verb.h"
 
-#include <string.h>
-
 struct inspect_options {
     struct options common;
     bool all;
@@ -32,17 +30,6 @@ static int run(const struct options *common, json_t **ret_result, struct error *
     struct requester_host host = observer_host(observer);
     int result = requester_inspect(&host, &selection, ret_result, error);
     return observer_close(observer, error) < 0 ? -1 : result;
-}
-
-static const char *method_text(const char *method)
-{
-    if (strcmp(method, "child-snapshot") == 0)
-        return "child VM snapshot: the guest runs on, its file systems are frozen for an instant";
-    if (strcmp(method, "saved-state") == 0)
-        return "saved state: the VM is paused while its memory is written out";
-    if (strcmp(method, "offline") == 0)
-        return "offline: the VM does not run and is not started";
-    return method;
 }
 
 static void print_disks(const json_t *vm)
@@ -93,7 +80,7 @@ static void print_vm(const json_t *vm)
     output_line(stdout, "VM name: '%s'", json_string_or(vm, "name", ""));
     output_line(stdout, "   VM Id: {%s}", json_string_or(vm, "uuid", ""));
     output_line(stdout, "   State: %s", json_string_or(vm, "state", ""));
-    output_line(stdout, "   Method: %s", method_text(json_string_or(vm, "method", "")));
+    output_line(stdout, "   Method: %s", conditions_method(json_string_or(vm, "method", "")));
     if (refused)
         output_line(stdout, "   REFUSED: %s", refused);
     output_line(stdout, "   Caption: %s", json_string_or(vm, "caption", ""));

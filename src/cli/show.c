@@ -1,12 +1,15 @@
 /* vmshadow show: what is in a backup, and the time line of the run that made it (row B2). */
-#include "base/clock.h"
 #include "base/memory.h"
 #include "cli/conditions.h"
 #include "cli/output.h"
 #include "cli/repository-option.h"
+#include "cli/time-line.h"
 #include "cli/values.h"
 #include "cli/verb.h"
 #include "requester/requester.h"
+
+#include <inttypes.h>
+#include <string.h>
 
 static int run(const struct options *options, json_t **ret_result, struct error *error)
 {
@@ -16,15 +19,44 @@ static int run(const struct options *options, json_t **ret_result, struct error 
     return requester_show(repository, options->operands[0], ret_result, error);
 }
 
-static void print_vm(const json_t *vm)
+static const char *consistency_text(const char *word)
 {
-    output_line(stdout, "   VM name: '%s'", json_string_or(vm, "name", ""));
-    output_line(stdout, "      VM Id: {%s}", json_string_or(vm, "uuid", ""));
-    output_line(stdout, "      Method: %s", json_string_or(vm, "method", ""));
-    conditions_print(vm, "      ");
+    static const char *const texts[][2] = {
+        {"application", "application: applications in the guest had put their data in order"},
+        {"file-system", "file system: the guest's file systems were frozen at the instant, its "
+                        "applications were not told"},
+        {"crash", "crash: as after a power failure at the instant"},
+        {"saved-state", "saved state: memory and disks are of one instant, the VM goes on from it"},
+        {"off", "off: as the VM left its disks when it stopped"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+        if (strcmp(texts[i][0], word) == 0)
+            return texts[i][1];
+    return word;
+}
+
+static void print_times(const json_t *vm)
+{
+    static const char *const names[][2] = {
+        {"frozen_from", "Frozen from"}, {"instant", "Instant"}, {"thawed", "Thawed"}};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *time = json_string_or(vm, names[i][0], NULL);
+        if (time)
+            output_line(stdout, "      %s: %s", names[i][1], time);
+    }
+    int64_t frozen = json_integer_or(vm, "frozen_ms", 0),
+            paused = json_integer_or(vm, "paused_ms", 0);
+    if (frozen > 0)
+        output_line(stdout, "      Frozen for: %" PRId64 " ms", frozen);
+    if (paused > 0)
+        output_line(stdout, "      Paused for: %" PRId64 " ms", paused);
+}
+
+static void print_disks(const json_t *vm)
+{
     size_t index;
     json_t *disk;
-    struct output_table *table = output_table_new(2, "      ");
+    struct output_table *table = output_table_new(2, "         ");
     json_array_foreach(json_object_get(vm, "disks"), index, disk)
     {
         char size[values_text_size];
@@ -37,84 +69,53 @@ static void print_vm(const json_t *vm)
         output_table_add(table, "%s", json_string_or(disk, "target", ""));
         output_table_add(table, "left out: %s", json_string_or(disk, "reason", ""));
     }
+    output_line(stdout, "      Disks:");
     output_table_print(table, stdout);
 }
 
-static double milliseconds(int64_t nanoseconds)
+static void print_vm(const json_t *vm)
 {
-    return (double)nanoseconds / CLOCK_MILLISECOND;
-}
-
-static int64_t first_start(const json_t *events)
-{
-    int64_t first = INT64_MAX;
-    size_t index;
-    json_t *event;
-    json_array_foreach(events, index, event)
-    {
-        int64_t start = json_integer_or(event, "start_ns", 0);
-        if (start < first)
-            first = start;
-    }
-    return first;
-}
-
-static void add_event(struct output_table *table, const json_t *event, int64_t first)
-{
-    int64_t start = json_integer_or(event, "start_ns", 0),
-            end = json_integer_or(event, "end_ns", start);
-    const char *vm = json_string_or(event, "vm", ""), *disk = json_string_or(event, "disk", ""),
-               *message = json_string_or(event, "message", "");
-    output_table_add(table, "%.1f", milliseconds(start - first));
-    output_table_add(table, "%.1f", milliseconds(end - start));
-    output_table_add(table, "%s", json_string_or(event, "kind", ""));
-    output_table_add(table, "%s", json_string_or(event, "name", ""));
-    output_table_add(table, "%s", json_string_or(event, "result", ""));
-    const char *party = json_string_or(event, "party", "");
-    output_table_add(table, "%s%s%s%s%s%s%s%s", party, *party && *vm ? ", " : "", *vm ? "VM " : "",
-                     vm, *disk ? ", disk " : "", disk, *message ? ": " : "", message);
-}
-
-static void print_events(const json_t *events)
-{
-    if (!json_array_size(events))
-        return;
-    static const char *const headings[] = {"START", "TOOK", "KIND", "NAME", "RESULT", "PARTY"};
-    struct output_table *table = output_table_new(ARRAY_SIZE(headings), "   ");
-    output_table_align_right(table, 0);
-    output_table_align_right(table, 1);
-    for (size_t i = 0; i < ARRAY_SIZE(headings); i++)
-        output_table_add(table, "%s", headings[i]);
-    int64_t first = first_start(events);
-    size_t index;
-    json_t *event;
-    json_array_foreach(events, index, event) add_event(table, event, first);
-    output_line(stdout, "   Time line, in milliseconds:");
-    output_table_print(table, stdout);
+    output_line(stdout, "   VM name: '%s'", json_string_or(vm, "name", ""));
+    output_line(stdout, "      VM Id: {%s}", json_string_or(vm, "uuid", ""));
+    output_line(stdout, "      State: %s", json_string_or(vm, "state", ""));
+    output_line(stdout, "      Method: %s", conditions_method(json_string_or(vm, "method", "")));
+    output_line(stdout, "      Consistency: %s",
+                consistency_text(json_string_or(vm, "consistency", "")));
+    print_times(vm);
+    conditions_print(vm, "      ");
+    print_disks(vm);
 }
 
 static void print(const struct options *options, const json_t *result)
 {
     (void)options;
+    char read[values_text_size], stored[values_text_size];
     output_line(stdout, "Backup Id: {%s}", json_string_or(result, "id", ""));
     output_line(stdout, "   Time: %s", json_string_or(result, "time", ""));
     output_line(stdout, "   Host: %s", json_string_or(result, "host", ""));
+    output_line(stdout, "   Type: %s", json_string_or(result, "type", ""));
+    output_line(stdout, "   Data: %s read, %s stored",
+                values_format_size((uint64_t)json_integer_or(result, "bytes_read", 0), read),
+                values_format_size((uint64_t)json_integer_or(result, "bytes_stored", 0), stored));
     size_t index;
     json_t *vm;
     json_array_foreach(json_object_get(result, "vms"), index, vm)
     {
         print_vm(vm);
     }
-    print_events(json_object_get(result, "events"));
+    time_line_print(result, "   ");
 }
 
 const struct verb verb_show = {
     .name = "show",
     .operands = "BACKUP",
     .summary = "show a backup and the time line of its run",
-    .description = "Shows the VMs and disks of a backup and the record of its run: every VSS event "
-                   "of the writers and stage of the providers with start, duration and result.\n"
-                   "BACKUP is an id, the beginning of one (at least 4 characters), or latest.",
+    .description =
+        "Shows for each VM of a backup the method, what its data is consistent to, when it "
+        "was frozen and when its instant was, its disks with those that were left out "
+        "and why; then the record of the run as a time line: every VSS event of the "
+        "writers and stage of the providers with start, duration and result.\n"
+        "BACKUP is an id, the beginning of one (at least 4 characters), or latest.",
     .minimum = 1,
     .maximum = 1,
     .size = sizeof(struct options),

@@ -178,6 +178,7 @@ static json_t *make_manifest(const struct backup *backup)
     json_t *manifest = json_object();
     json_set_string(manifest, "id", backup->id.text);
     json_set_string(manifest, "time", time);
+    json_set_integer(manifest, "clock_ns", backup->clock_offset);
     json_set_string(manifest, "host", host);
     json_set_string(manifest, "hypervisor", hypervisor_version(backup->run.hypervisor));
     json_set_string(manifest, "type", backup->options->full ? "full" : "copy");

@@ -16,6 +16,7 @@ struct backup {
     json_t *vms; /* manifest entries, in the order of the plans */
     uint64_t documents_stored;
     int64_t begin, instant; /* monotonic, wall */
+    int64_t clock_offset;   /* wall clock minus monotonic clock at the instant */
 };
 
 /* The plans of the VMs in the set, by name. */

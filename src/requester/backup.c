@@ -162,6 +162,7 @@ static int make_set(struct backup *backup, struct error *error)
         return run_check_writers(run, error);
     vss_code code = session_do_snapshot_set(run->session, error);
     backup->instant = clock_wall();
+    backup->clock_offset = backup->instant - clock_monotonic();
     if (run_check_writers(run, error) != 0 || code != VSS_S_OK)
         return -1;
     point_reached("set made");

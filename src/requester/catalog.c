@@ -1,4 +1,4 @@
-/* What a repository holds: `list` and `show`. */
+/* What a repository holds: `list`. */
 #include "requester/manifest.h"
 #include "requester/requester.h"
 
@@ -69,26 +69,5 @@ int requester_list(struct repository *repository, json_t **ret_result, struct er
         (void)error_set(error, ERROR_DAMAGED, "%zu backups cannot be read", damaged);
         return error_advise(error, "backups-unreadable", "vmshadow verify tells what is touched");
     }
-    return 0;
-}
-
-int requester_show(struct repository *repository, const char *backup, json_t **ret_result,
-                   struct error *error)
-{
-    CLEANUP_JSON json_t *manifest = repository_load(repository, backup, error);
-    if (!manifest)
-        return -1;
-    struct object_id root;
-    CLEANUP_FREE char *text = NULL;
-    size_t size;
-    if (manifest_get_root(json_object_get(manifest, "documents"), "events.json", "the backup",
-                          &root, error) != 0 ||
-        repository_get_document(repository, &root, &text, &size, error) != 0)
-        return -1;
-    json_t *events = json_parse(text, size, "the record of events", error);
-    if (!events)
-        return -1;
-    json_set(manifest, "events", events);
-    *ret_result = TAKE_PTR(manifest);
     return 0;
 }

@@ -2,7 +2,9 @@
  *
  * The repository reads names, disks' roots and documents; the rest is the requester's:
  *   vms[].conditions[].{number,text,holds,fact}
+ *   clock_ns: wall clock minus monotonic clock of the host at the instant
  *   vms[].method, state, frozen_ms, paused_ms, autostart, persistent
+ *   vms[].frozen_file_systems, frozen_from_ns, instant_ns, thawed_ns (0 = none)
  *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
  *   vms[].left_out[].{target,reason}, vms[].interfaces[].{mac,type,source}
  *   vms[].files[].{role,path,size,parts[],owner}: parts name documents of the VM, in order

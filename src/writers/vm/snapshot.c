@@ -317,6 +317,7 @@ static void record(struct vm *vm, const struct writer_event *event)
     int64_t frozen = is_child(vm) ? vm->thawed_at - vm->frozen_from : 0;
     json_set_integer(facts, "frozen_ms", (frozen + CLOCK_MILLISECOND - 1) / CLOCK_MILLISECOND);
     json_set_integer(facts, "paused_ms", 0);
+    json_set_integer(facts, "frozen_file_systems", is_child(vm) ? vm->frozen_count : 0);
     json_set_integer(facts, "frozen_from_ns", vm->frozen_from);
     json_set_integer(facts, "instant_ns", vm->instant);
     json_set_integer(facts, "thawed_ns", vm->thawed_at);
