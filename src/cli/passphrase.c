@@ -47,13 +47,22 @@ static ssize_t read_whole(int descriptor, char *buffer)
 
 static int check(const char *buffer, size_t size, const char *what, struct error *error)
 {
-    if (size == 0)
-        return error_set(error, ERROR_USAGE, "%s: the passphrase is empty", what);
-    if (size > passphrase_limit)
-        return error_set(error, ERROR_USAGE, "%s: the passphrase is longer than %d bytes", what,
-                         passphrase_limit);
-    if (memchr(buffer, '\0', size))
-        return error_set(error, ERROR_USAGE, "%s: the passphrase has a zero byte in it", what);
+    if (size == 0) {
+        (void)error_set(error, ERROR_USAGE, "%s: the passphrase is empty", what);
+        return error_advise(error, "passphrase-unusable",
+                            "it is the first line of the file, or what is typed");
+    }
+    if (size > passphrase_limit) {
+        (void)error_set(error, ERROR_USAGE, "%s: the passphrase is longer than %d bytes", what,
+                        passphrase_limit);
+        return error_advise(error, "passphrase-unusable",
+                            "it is the first line of the file, or what is typed");
+    }
+    if (memchr(buffer, '\0', size)) {
+        (void)error_set(error, ERROR_USAGE, "%s: the passphrase has a zero byte in it", what);
+        return error_advise(error, "passphrase-unusable",
+                            "it is the first line of the file, or what is typed");
+    }
     return 0;
 }
 

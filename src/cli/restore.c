@@ -55,7 +55,10 @@ static int ask(const json_t *plan, struct error *error)
     int answer = terminal_confirm("Replace? Write yes: ", error);
     if (answer < 0)
         return -1;
-    return answer ? 0 : error_set(error, ERROR_REFUSED, "not confirmed: nothing was changed");
+    if (answer)
+        return 0;
+    (void)error_set(error, ERROR_REFUSED, "not confirmed: nothing was changed");
+    return error_advise(error, "restore-unconfirmed", "say --yes to do it without a question");
 }
 
 static int run_on(const struct restore_options *options, const struct requester_host *host,

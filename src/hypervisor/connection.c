@@ -119,9 +119,10 @@ int connection_check_versions(unsigned long library, unsigned long qemu, struct 
         return 0;
     CLEANUP_FREE char *library_text = version_text(library);
     CLEANUP_FREE char *qemu_text = version_text(qemu);
-    return error_set(error, ERROR_REFUSED,
-                     "libvirt 9.0 and QEMU 7.2 are needed, this host has libvirt %s and QEMU %s",
-                     library_text, qemu_text);
+    (void)error_set(error, ERROR_REFUSED,
+                    "libvirt 9.0 and QEMU 7.2 are needed, this host has libvirt %s and QEMU %s",
+                    library_text, qemu_text);
+    return error_advise(error, "libvirt-too-old", "use a host with a later release");
 }
 
 static int read_versions(struct hypervisor *hypervisor, virConnectPtr connection,

@@ -46,14 +46,19 @@ static int refuse_foreign_jobs(const struct instant *instant, virDomainPtr domai
     enum backup_job_state state;
     if (backup_job_look(domain, NULL, &state, error) != 0)
         return -1;
-    if (state != BACKUP_JOB_NONE)
-        return error_set(error, ERROR_BUSY, "VM %s: another program's backup job runs",
-                         instant->name);
+    if (state != BACKUP_JOB_NONE) {
+        (void)error_set(error, ERROR_BUSY, "VM %s: another program's backup job runs",
+                        instant->name);
+        return error_advise(error, "foreign-backup-job",
+                            "wait for it (virsh domjobinfo %s) or end it", instant->name);
+    }
     virDomainJobInfo job;
-    if (VIR(virDomainGetJobInfo(domain, &job)) == 0 && job.type != VIR_DOMAIN_JOB_NONE)
-        return error_set(error, ERROR_BUSY,
-                         "VM %s: another operation runs on it (saving, migration, ...)",
-                         instant->name);
+    if (VIR(virDomainGetJobInfo(domain, &job)) == 0 && job.type != VIR_DOMAIN_JOB_NONE) {
+        (void)error_set(error, ERROR_BUSY,
+                        "VM %s: another operation runs on it (saving, migration, ...)",
+                        instant->name);
+        return error_advise(error, "vm-busy", "wait for it: virsh domjobinfo %s", instant->name);
+    }
     return 0;
 }
 
@@ -129,9 +134,12 @@ int instant_running_begin(struct instant *instant, struct error *error)
             0 ||
         domain_read_state(call.domain, &state, error) != 0)
         return -1;
-    if (state == DOMAIN_OFF || state == DOMAIN_SAVED)
-        return error_set(error, ERROR_FAILED, "VM %s was stopped since the backup was prepared",
-                         instant->name);
+    if (state == DOMAIN_OFF || state == DOMAIN_SAVED) {
+        (void)error_set(error, ERROR_FAILED, "VM %s was stopped since the backup was prepared",
+                        instant->name);
+        return error_advise(error, "vm-stopped-meanwhile",
+                            "back it up again, now as a VM that is off");
+    }
     if (refuse_foreign_jobs(instant, call.domain, error) != 0)
         return -1;
     if (VIR(virDomainBackupBegin(call.domain, xml, NULL, 0)) != 0)
@@ -182,12 +190,18 @@ int instant_running_check(struct instant *instant, struct error *error)
         return -1;
     if (backup_job_look(call.domain, instant->socket, &job, &fault) == 0 && job == BACKUP_JOB_OURS)
         return 0;
-    if (has_stopped(call.domain))
-        return error_set(error, ERROR_FAILED,
-                         "VM %s was stopped during the copy, which ended its "
-                         "backup job",
-                         instant->name);
+    if (has_stopped(call.domain)) {
+        (void)error_set(error, ERROR_FAILED,
+                        "VM %s was stopped during the copy, which ended its "
+                        "backup job",
+                        instant->name);
+        return error_advise(error, "vm-stopped-meanwhile",
+                            "back it up again, now as a VM that is off");
+    }
     error_move(error, &fault);
-    return error_set(error, ERROR_FAILED, "VM %s: its backup job was ended during the copy",
-                     instant->name);
+    (void)error_set(error, ERROR_FAILED, "VM %s: its backup job was ended during the copy",
+                    instant->name);
+    return error_advise(
+        error, "backup-job-ended",
+        "see who ended it (another backup program, virsh domjobabort), then back up again");
 }

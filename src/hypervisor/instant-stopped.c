@@ -57,15 +57,21 @@ static int check_image(const struct instant_layer *layer, struct error *error)
         return 0; /* refused, or a network source: server_options() decides */
     if (image_read(layer->path, layer->format, &image, error) != 0)
         return -1;
-    if (image.other_files)
-        return error_set(error, ERROR_REFUSED,
-                         "image %s keeps its data in another file: it can be read only while the "
-                         "VM runs",
-                         layer->path);
-    if (image.encrypted)
-        return error_set(error, ERROR_REFUSED,
-                         "image %s is encrypted by QEMU: it can be read only while the VM runs",
-                         layer->path);
+    if (image.other_files) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "image %s keeps its data in another file: it can be read only while the "
+                        "VM runs",
+                        layer->path);
+        return error_advise(error, "disk-needs-running-vm",
+                            "start the VM for the backup, or leave it out");
+    }
+    if (image.encrypted) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "image %s is encrypted by QEMU: it can be read only while the VM runs",
+                        layer->path);
+        return error_advise(error, "disk-needs-running-vm",
+                            "start the VM for the backup, or leave it out");
+    }
     return 0;
 }
 
@@ -108,10 +114,13 @@ static int prepare_disk(struct instant *instant, struct instant_disk *disk, size
                         struct error *error)
 {
     CLEANUP_FREE char *options = NULL;
-    if (disk->facts->sliced)
-        return error_set(error, ERROR_REFUSED,
-                         "a slice of an image can be read only while the VM "
-                         "runs");
+    if (disk->facts->sliced) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "a slice of an image can be read only while the VM "
+                        "runs");
+        return error_advise(error, "disk-needs-running-vm",
+                            "start the VM for the backup, or leave it out");
+    }
     for (size_t i = 0; i < disk->layer_count; i++)
         if (check_image(&disk->layers[i], error) != 0)
             return -1;
@@ -240,7 +249,9 @@ static int compare(struct instant_layer *layer, struct error *error)
         return -1;
     if (image_state_equal(&now, &layer->before))
         return 0;
-    return error_set(error, ERROR_FAILED, "image %s was written meanwhile", layer->path);
+    (void)error_set(error, ERROR_FAILED, "image %s was written meanwhile", layer->path);
+    return error_advise(error, "image-written-meanwhile",
+                        "see which program writes to it, then back up again");
 }
 
 static int compare_in_place(struct instant_layer *layer, struct error *error)
@@ -328,12 +339,16 @@ static int check_in_place(struct instant *instant, struct error *error)
         return 0;
     if (must_be_off(instant, "during the copy", error) != 0)
         return -1;
-    if (lifecycle_was_started(lifecycle, instant->uuid))
-        return error_set(error, ERROR_FAILED, "it was started during the copy");
-    if (has_layer(instant, is_network) && lifecycle_is_lost(lifecycle))
-        return error_set(error, ERROR_FAILED,
-                         "libvirt was restarted during the copy: whether the VM was started "
-                         "meanwhile cannot be told");
+    if (lifecycle_was_started(lifecycle, instant->uuid)) {
+        (void)error_set(error, ERROR_FAILED, "it was started during the copy");
+        return error_advise(error, "vm-started-meanwhile", "back it up again, now as a running VM");
+    }
+    if (has_layer(instant, is_network) && lifecycle_is_lost(lifecycle)) {
+        (void)error_set(error, ERROR_FAILED,
+                        "libvirt was restarted during the copy: whether the VM was started "
+                        "meanwhile cannot be told");
+        return error_advise(error, "vm-started-meanwhile", "back it up again");
+    }
     return each_layer(instant, compare_in_place, error);
 }
 

@@ -196,8 +196,9 @@ int server_check(struct server *server, struct error *error)
     if (!process_has_ended(server->process))
         return 0;
     const char *said = process_output(server->process);
-    return error_set(error, ERROR_FAILED, "qemu-nbd ended: %s",
-                     *said ? said : "it did not say why");
+    (void)error_set(error, ERROR_FAILED, "qemu-nbd ended: %s", *said ? said : "it did not say why");
+    return error_advise(error, "image-server-failed",
+                        "what it says is in the message; qemu-img check tells of a damaged image");
 }
 
 void server_stop(struct server *server)
@@ -214,8 +215,11 @@ static int wait_until_ready(struct server *server, const char *socket, struct er
     while (!listens(socket)) {
         if (server_check(server, error) != 0)
             return -1;
-        if (clock_monotonic() >= deadline)
-            return error_set(error, ERROR_TIMEOUT, "qemu-nbd does not begin to listen");
+        if (clock_monotonic() >= deadline) {
+            (void)error_set(error, ERROR_TIMEOUT, "qemu-nbd does not begin to listen");
+            return error_advise(error, "image-server-failed",
+                                "is the host overloaded, or its disk? try again");
+        }
         clock_sleep(5 * CLOCK_MILLISECOND);
     }
     return 0;

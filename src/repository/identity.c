@@ -135,6 +135,13 @@ static struct crypto *unlock_open(const struct identity *identity)
     return crypto_new(master, identity->repository.bytes);
 }
 
+static int header_changed(struct error *error)
+{
+    (void)error_set(error, ERROR_DAMAGED, "%s was changed: its MAC is wrong", what);
+    return error_advise(error, "repository-header-changed",
+                        "put the file back as it was, from a copy of the repository");
+}
+
 /* Try every wrap; what they say together decides the error. */
 static int unlock_wrapped(struct backend *backend, const struct identity *identity,
                           const char *text, const char *passphrase, struct crypto **ret_crypto,
@@ -156,12 +163,15 @@ static int unlock_wrapped(struct backend *backend, const struct identity *identi
         return 0;
     }
     if (result.opened)
-        return error_set(error, ERROR_DAMAGED, "%s was changed: its MAC is wrong", what);
+        return header_changed(error);
     if (!result.tried)
         return error_set(error, ERROR_DAMAGED, "no file in keys/ of %s can be read",
                          backend->description);
     (void)error_set(error, ERROR_AUTHENTICATION, "wrong passphrase for the repository in %s",
                     backend->description);
+    (void)error_advise(
+        error, "wrong-passphrase",
+        "give the one that the repository was made with; there is no way without it");
     return -1;
 }
 
@@ -180,7 +190,7 @@ int identity_unlock(struct backend *backend, const struct identity *identity, co
     }
     CLEANUP(crypto_freep) struct crypto *crypto = unlock_open(identity);
     if (identity_check(crypto, text) != 0)
-        return error_set(error, ERROR_DAMAGED, "%s was changed: its MAC is wrong", what);
+        return header_changed(error);
     *ret_crypto = TAKE_PTR(crypto);
     return 0;
 }

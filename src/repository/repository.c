@@ -19,8 +19,9 @@ enum {
 static int refuse_file(void *context, const char *name, struct error *error)
 {
     struct backend *backend = context;
-    return error_set(error, ERROR_EXISTS, "%s holds %s of an earlier repository",
-                     backend->description, name);
+    (void)error_set(error, ERROR_EXISTS, "%s holds %s of an earlier repository",
+                    backend->description, name);
+    return error_advise(error, "repository-exists", "choose an empty directory");
 }
 
 /* A header alone decides what a repository is: where data is left without one, a new one would make
@@ -30,9 +31,11 @@ static int check_empty(struct backend *backend, struct error *error)
     static const char *const folders[] = {"packs/", "index/", "backups/"};
     uint64_t size;
     struct error fault = ERROR_INIT;
-    if (backend->size(backend, FORMAT_HEADER_FILE, &size, &fault) == 0)
-        return error_set(error, ERROR_EXISTS, "there is a repository in %s already",
-                         backend->description);
+    if (backend->size(backend, FORMAT_HEADER_FILE, &size, &fault) == 0) {
+        (void)error_set(error, ERROR_EXISTS, "there is a repository in %s already",
+                        backend->description);
+        return error_advise(error, "repository-exists", "use it, or choose an empty directory");
+    }
     if (fault.kind != ERROR_NOT_FOUND) {
         error_move(error, &fault);
         return -1;
@@ -147,7 +150,9 @@ static int copy_damaged(const struct index_place *place, const struct object_id 
     char text[2 * REPOSITORY_ID_SIZE + 1], path[name_path_size];
     object_id_format(id, text);
     name_pack_path(&place->pack, path);
-    return error_set(error, ERROR_DAMAGED, "object %s in %s is damaged: %s", text, path, reason);
+    (void)error_set(error, ERROR_DAMAGED, "object %s in %s is damaged: %s", text, path, reason);
+    return error_advise(error, "stored-data-damaged",
+                        "vmshadow verify tells which backups are touched");
 }
 
 /* Decrypt in the workspace, decompress into the caller's buffer, compare with the id. */
@@ -239,5 +244,6 @@ int repository_get(struct repository *repository, const struct object_id *id, en
     object_id_format(id, text);
     (void)error_set(error, ERROR_DAMAGED, "object %s is not in the index%s", text,
                     index_damage(repository->index) ? ", which is damaged" : "");
-    return -1;
+    return error_advise(error, "stored-data-damaged",
+                        "vmshadow verify tells which backups are touched");
 }

@@ -186,9 +186,13 @@ static int run(struct verify *verify, struct error *error)
     if (list_names(verify, error) != 0 || verify_packs(verify, error) != 0 ||
         verify_index(verify, error) != 0 || verify_backups(verify, error) != 0)
         return -1;
-    if (verify->counts.faults)
-        return error_set(error, ERROR_DAMAGED, "the repository in %s has %" PRIu64 " faults",
-                         verify->repository->backend->description, verify->counts.faults);
+    if (verify->counts.faults) {
+        (void)error_set(error, ERROR_DAMAGED, "the repository in %s has %" PRIu64 " faults",
+                        verify->repository->backend->description, verify->counts.faults);
+        return error_advise(
+            error, "repository-faults",
+            "backups that are not named are whole; look after the disk below the repository");
+    }
     return 0;
 }
 

@@ -194,6 +194,9 @@ static int publish_pack(void *context, void *task, struct error *error)
     struct pack *pack = task;
     struct workspace *workspace = workspace_take(writer->repository->workspaces);
     int result = pack_put(pack, writer->repository->backend, workspace, error);
+    if (result != 0 && error && error->kind == ERROR_SPACE)
+        (void)error_advise(error, "repository-full",
+                           "make room there, then back up again: what is stored by now is used");
     workspace_give(writer->repository->workspaces, workspace);
     bool enough = result == 0 && remember_written(writer, pack);
     discard_pack(writer, pack);

@@ -59,11 +59,17 @@ static int start_server(struct restore_image *image, struct error *error)
         return -1;
     int64_t deadline = clock_monotonic() + SERVER_LIMIT;
     while (!accepts(image->socket)) {
-        if (process_has_ended(image->server))
-            return error_set(error, ERROR_FAILED, "qemu-nbd ended: %s",
-                             process_output(image->server));
-        if (clock_monotonic() > deadline)
-            return error_set(error, ERROR_TIMEOUT, "qemu-nbd did not answer in time");
+        if (process_has_ended(image->server)) {
+            (void)error_set(error, ERROR_FAILED, "qemu-nbd ended: %s",
+                            process_output(image->server));
+            return error_advise(error, "image-server-failed",
+                                "what it says is in the message; the old VM is put back");
+        }
+        if (clock_monotonic() > deadline) {
+            (void)error_set(error, ERROR_TIMEOUT, "qemu-nbd did not answer in time");
+            return error_advise(error, "image-server-failed",
+                                "is the host overloaded, or its disk? try again");
+        }
         clock_sleep(5 * CLOCK_MILLISECOND);
     }
     return 0;

@@ -115,8 +115,11 @@ int plan_check_place(const struct planning *planning, struct planned_vm *vm, con
 {
     struct stat facts;
     const struct domain *other = plan_other_user(planning, vm, path);
-    if (other)
-        return error_set(error, ERROR_REFUSED, "%s belongs to VM %s", path, other->name);
+    if (other) {
+        (void)error_set(error, ERROR_REFUSED, "%s belongs to VM %s", path, other->name);
+        return error_advise(error, "restore-path-of-another-vm",
+                            "restore to another directory with --to");
+    }
     const struct disk *stays = staying_user(vm, path);
     if (stays)
         return error_set(error, ERROR_REFUSED, "disk %s of the VM now, which stays, needs %s",

@@ -86,21 +86,27 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
     vm->state = now ? now->state : DOMAIN_OFF;
     vm->running = now && (now->state == DOMAIN_RUNNING || now->state == DOMAIN_PAUSED ||
                           now->state == DOMAIN_PAUSED_IO || now->state == DOMAIN_OTHER);
-    if (now && !now->persistent)
-        return error_set(error, ERROR_REFUSED,
-                         "it runs now as a transient domain, which could not "
-                         "be put back if the restore failed; power it off first");
+    if (now && !now->persistent) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "it runs now as a transient domain, which could not "
+                        "be put back if the restore failed; power it off first");
+        return error_advise(error, "vm-transient", "power it off first");
+    }
     if (vm->running)
         planned_vm_add_notice(
             vm,
             "the VM is %s and will be powered off; if the restore fails it is put back "
             "and started again, which is a reboot for it",
             domain_state_name(vm->state));
-    if (now && now->managed_save)
-        return error_set(error, ERROR_REFUSED,
-                         "it has a saved state now, which could not be put "
-                         "back; start it or run: virsh managedsave-remove %s",
-                         vm->name);
+    if (now && now->managed_save) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "it has a saved state now, which could not be put "
+                        "back; start it or run: virsh managedsave-remove %s",
+                        vm->name);
+        return error_advise(error, "vm-saved-now",
+                            "start it, or drop the saved state: virsh managedsave-remove %s",
+                            vm->name);
+    }
     return now ? check_snapshots(planning, vm, error) : 0;
 }
 
@@ -189,9 +195,11 @@ static int choose_vms(struct restore_plan *plan, const struct requester_restore_
     json_t *entry;
     for (size_t i = 0; i < options->count; i++) {
         entry = manifest_find_vm(plan->manifest, options->vms[i]);
-        if (!entry)
-            return error_set(error, ERROR_NOT_FOUND, "VM %s is not in backup %s", options->vms[i],
-                             json_string_or(plan->manifest, "id", ""));
+        if (!entry) {
+            (void)error_set(error, ERROR_NOT_FOUND, "VM %s is not in backup %s", options->vms[i],
+                            json_string_or(plan->manifest, "id", ""));
+            return error_advise(error, "vm-not-in-backup", "vmshadow show BACKUP lists its VMs");
+        }
         if (add_vm(plan, entry, error) != 0)
             return -1;
     }
@@ -215,8 +223,10 @@ static int find_directory(const char *wanted, char **ret_directory, struct error
         return error_advise(error, "restore-directory-missing",
                             "make the directory (or mount what belongs there) first");
     }
-    if (directory && (stat(directory, &facts) != 0 || !S_ISDIR(facts.st_mode)))
-        return error_set(error, ERROR_REFUSED, "--to %s: it is no directory", wanted);
+    if (directory && (stat(directory, &facts) != 0 || !S_ISDIR(facts.st_mode))) {
+        (void)error_set(error, ERROR_REFUSED, "--to %s: it is no directory", wanted);
+        return error_advise(error, "restore-directory-missing", "name a directory that is there");
+    }
     *ret_directory = TAKE_PTR(directory);
     return 0;
 }

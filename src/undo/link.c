@@ -276,9 +276,11 @@ int link_request(struct link *link, json_t *message, int file, int64_t limit, st
     forget_request(link, &request);
     if (!request.answered && link->state == LINK_GONE)
         request.error = link->reason;
-    else if (!request.answered)
+    else if (!request.answered) {
         (void)error_set(&request.error, ERROR_TIMEOUT, "the watchdog did not answer in %lld s",
                         (long long)(limit / CLOCK_SECOND));
+        (void)error_advise(&request.error, "watchdog-lost", "is the host overloaded? try again");
+    }
     pthread_mutex_unlock(&link->lock);
     if (!error_is_set(&request.error))
         return 0;

@@ -366,8 +366,12 @@ static int undo_by_watchdog(struct undo *undo, struct error *error)
     struct error fault = ERROR_INIT;
     int64_t deadline = clock_monotonic() + undo->patience;
     int result = link_wait_finished(undo->link, deadline, &left, &fault);
-    if (result < 0)
-        return error_set(error, ERROR_TIMEOUT, "the watchdog is still undoing; it goes on");
+    if (result < 0) {
+        (void)error_set(error, ERROR_TIMEOUT, "the watchdog is still undoing; it goes on");
+        return error_advise(
+            error, "still-undoing",
+            "the system log tells when it has; vmshadow recover tells what is left");
+    }
     return result == 0 ? take_over_result(undo, left, &fault, error) : 1;
 }
 

@@ -177,6 +177,9 @@ static bool is_overrun(struct watchdog *watchdog)
     for (size_t i = 0; i < count; i++)
         if (open[i]->deadline && now >= open[i]->deadline) {
             (void)error_set(&watchdog->reason, ERROR_TIMEOUT, "%s", open[i]->what);
+            (void)error_advise(&watchdog->reason, "limit-passed",
+                               "is the host, its disk or the guest overloaded? larger limits: "
+                               "--freeze-limit, --hold-limit");
             return true;
         }
     return false;

@@ -86,10 +86,12 @@ static vss_code check_volume(const struct session *session, const char *volume, 
             return failure_set(error, VSS_E_OBJECT_ALREADY_EXISTS, "%s is in the set already",
                                volume);
     size_t limit = session->volume_limit ? session->volume_limit : volume_limit;
-    if (session->set.count == limit)
-        return failure_set(error, VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED,
-                           "%s does not fit: a set has at most %zu disks", volume, limit);
-    return VSS_S_OK;
+    if (session->set.count < limit)
+        return VSS_S_OK;
+    failure_set(error, VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED,
+                "%s does not fit: a set has at most %zu disks", volume, limit);
+    (void)error_advise(error, "too-many-disks", "back the VMs up in two sets");
+    return VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED;
 }
 
 vss_code session_add_to_snapshot_set(struct session *session, const char *volume,

@@ -230,9 +230,12 @@ static int refuse_entry(void *context, const char *name, struct error *error)
     const char *path = context;
     if (strncmp(name, "keys/", 5) == 0 || strncmp(name, "lost+found", 10) == 0)
         return 0;
-    if (strcmp(name, "vmshadow-repository") == 0)
-        return error_set(error, ERROR_EXISTS, "there is a repository in %s already", path);
-    return error_set(error, ERROR_EXISTS, "the directory %s is not empty", path);
+    if (strcmp(name, "vmshadow-repository") == 0) {
+        (void)error_set(error, ERROR_EXISTS, "there is a repository in %s already", path);
+        return error_advise(error, "repository-exists", "use it, or choose an empty directory");
+    }
+    (void)error_set(error, ERROR_EXISTS, "the directory %s is not empty", path);
+    return error_advise(error, "directory-not-empty", "choose an empty directory");
 }
 
 static int make_root(struct directory_backend *directory, const char *path, struct error *error)

@@ -191,7 +191,7 @@ static int compare_disks(const struct domain *planned, const struct domain *now,
     return 0;
 }
 
-int vm_writer_compare_plans(const struct plan *planned, const struct plan *now, struct error *error)
+static int compare(const struct plan *planned, const struct plan *now, struct error *error)
 {
     const char *name = planned->domain->name;
     if (!now)
@@ -209,4 +209,11 @@ int vm_writer_compare_plans(const struct plan *planned, const struct plan *now, 
                          "would be %s now",
                          name, plan_method_name(planned->method), plan_method_name(now->method));
     return compare_disks(planned->domain, now->domain, error);
+}
+
+int vm_writer_compare_plans(const struct plan *planned, const struct plan *now, struct error *error)
+{
+    if (compare(planned, now, error) == 0)
+        return 0;
+    return error_advise(error, "vm-changed-since-planning", "look at the VM, then back up again");
 }

@@ -134,12 +134,18 @@ static int make_definition(const struct restored_vm *vm, char **ret_xml, struct 
 static int check_as_planned(const struct restored_vm *vm, const struct domain *old,
                             struct error *error)
 {
-    if (vm->exists != (old != NULL))
-        return error_set(error, ERROR_BUSY, "it was %s since the restore was planned",
-                         old ? "defined" : "undefined");
-    if (old && (old->state != vm->state || old->managed_save || !old->persistent))
-        return error_set(error, ERROR_BUSY, "it was %s when the restore was planned and is %s now",
-                         domain_state_name(vm->state), domain_state_name(old->state));
+    if (vm->exists != (old != NULL)) {
+        (void)error_set(error, ERROR_BUSY, "it was %s since the restore was planned",
+                        old ? "defined" : "undefined");
+        return error_advise(error, "vm-changed-since-planning",
+                            "look at the VM, then restore again");
+    }
+    if (old && (old->state != vm->state || old->managed_save || !old->persistent)) {
+        (void)error_set(error, ERROR_BUSY, "it was %s when the restore was planned and is %s now",
+                        domain_state_name(vm->state), domain_state_name(old->state));
+        return error_advise(error, "vm-changed-since-planning",
+                            "look at the VM, then restore again");
+    }
     return 0;
 }
 
