@@ -239,7 +239,7 @@ assert_overrun() {
     ask begin "$vm"
     libvirtd_stop
     kill -9 "$probe_pid"
-    sleep 2 # the watchdog notices and finds no libvirtd
+    libvirtd_is_asked_for
     libvirtd_start
     wait_for 40 vm_assert_running_and_thawed "$vm"
     wait_for 40 no_run_left

@@ -97,6 +97,21 @@ libvirtd_start() {
     wait_for 20 virsh -q list
 }
 
+# libvirtd_is_asked_for: waits, in the place of a libvirtd that is away, until somebody connects, and hangs up.
+libvirtd_is_asked_for() {
+    python3 -c '
+import os, socket
+path = "/run/libvirt/libvirt-sock"
+if os.path.lexists(path):
+    os.unlink(path)
+server = socket.socket(socket.AF_UNIX)
+server.bind(path)
+server.listen()
+server.settimeout(60)
+server.accept()[0].close()
+os.unlink(path)'
+}
+
 # events_start, events_of VM: libvirt's life-cycle events since then, one a line.
 events_start() {
     : >"$TMPDIR/events"
