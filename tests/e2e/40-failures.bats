@@ -32,7 +32,9 @@ assert_untouched() {
 @test "a guest agent that hangs in the freeze" {
     vm_command "$b" agent hang-freeze
     run -8 vmshadow backup "$a" "$b" --freeze-limit 3
-    [[ "$output" == *"VM $b"* ]]
+    # VM, step, and what to do.
+    [[ "$output" == *"freeze: VM $b: "* ]]
+    [[ "$output" == *"vmshadow: hint: "*"qemu-ga"*"--freeze-limit"* ]]
     # The bad guest thaws as soon as its agent is back.
     vm_command "$b" agent normal
     wait_for 60 vm_assert_running_and_thawed "$b"

@@ -126,6 +126,8 @@ static void row_23_veto_in_prepare_for_backup(void **state)
     assert_int_equal(session_check_writers(session, &error), -1);
     assert_int_equal(error.number, (int)VSS_E_WRITERERROR_RETRYABLE);
     assert_non_null(strstr(error.message, "planned failure of w"));
+    assert_string_equal(error.hint, "what to do about w");
+    assert_string_equal(error_id(&error), "planned-failure");
     session_release(session);
     close_world(&world);
 }

@@ -135,8 +135,14 @@ static int freeze(struct instant *instant, struct vm *vm)
     vm->frozen_from = clock_monotonic();
     point_reached("before freeze");
     if (agent_freeze(instant->writer->settings.hypervisor, uuid_of(vm), left, &vm->frozen_count,
-                     &vm->error) != 0)
-        return error_prefix(&vm->error, "freeze: ");
+                     &vm->error) != 0) {
+        (void)error_prefix(&vm->error, "freeze: ");
+        return error_advise(
+            &vm->error, "guest-not-frozen",
+            "look in the guest: does qemu-ga answer, and what keeps its file systems "
+            "busy? --freeze-limit gives it more time, or back up the others without "
+            "it");
+    }
     vm->frozen = true;
     point_reached("frozen");
     return 0;
@@ -180,16 +186,22 @@ static int begin_one(void *context, unsigned index)
 static int thaw(struct hypervisor *hypervisor, struct vm *vm, int64_t limit)
 {
     int thawed = 0;
-    if (agent_thaw(hypervisor, uuid_of(vm), limit, &thawed, &vm->error) != 0)
-        return error_prefix(&vm->error, "thaw: ");
+    if (agent_thaw(hypervisor, uuid_of(vm), limit, &thawed, &vm->error) != 0) {
+        (void)error_prefix(&vm->error, "thaw: ");
+        return error_advise(&vm->error, "guest-not-thawed",
+                            "the watchdog process asks until the guest says thawed; look in the "
+                            "guest whether qemu-ga runs");
+    }
     vm->thawed_at = clock_monotonic();
     vm->thawed = true;
     point_reached("thawed");
-    if (vm->frozen_count > 0 && thawed == 0)
-        return error_set(&vm->error, ERROR_FAILED,
-                         "VM %s: somebody else thawed the guest before "
-                         "the instant was taken",
-                         vm->plan->domain->name);
+    if (vm->frozen_count > 0 && thawed == 0) {
+        (void)error_set(&vm->error, ERROR_FAILED,
+                        "VM %s: somebody else thawed the guest before the instant was taken",
+                        vm->plan->domain->name);
+        return error_advise(&vm->error, "guest-thawed-by-others",
+                            "see who else thaws it, then back it up again");
+    }
     return 0;
 }
 
@@ -246,9 +258,12 @@ static int freeze_and_take(struct instant *instant, struct error *error)
               "the guests were held frozen longer than the limit");
     if (run_all(instant, begin_one, error) != 0)
         return -1;
-    if (clock_monotonic() - instant->last_frozen > settings->hold_limit)
-        return error_set(error, ERROR_TIMEOUT, "the guests were held frozen longer than %lld ms",
-                         (long long)(settings->hold_limit / CLOCK_MILLISECOND));
+    if (clock_monotonic() - instant->last_frozen > settings->hold_limit) {
+        (void)error_set(error, ERROR_TIMEOUT, "the guests were held frozen longer than %lld ms",
+                        (long long)(settings->hold_limit / CLOCK_MILLISECOND));
+        return error_advise(error, "guests-held-too-long",
+                            "back up fewer VMs at once, or allow more with --hold-limit");
+    }
     return 0;
 }
 

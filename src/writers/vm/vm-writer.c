@@ -150,6 +150,7 @@ static vss_code check_plan(const struct vm *vm, const struct writer_event *event
     const struct plan *plan = vm->plan;
     if (plan->refused) {
         (void)error_set(error, ERROR_REFUSED, "VM %s: %s", plan->domain->name, plan->refused);
+        (void)error_advise(error, "vm-refused", "vmshadow inspect shows every condition");
         return VSS_E_WRITERERROR_NONRETRYABLE;
     }
     if (plan->method == PLAN_CHILD_SNAPSHOT &&

@@ -33,6 +33,7 @@ static vss_code act(struct kit_writer *writer, const struct writer_event *event,
     if (code == VSS_S_OK)
         return VSS_S_OK;
     (void)error_set(error, ERROR_FAILED, "planned failure of %s in %s", writer->name, name);
+    (void)error_advise(error, "planned-failure", "what to do about %s", writer->name);
     if (error)
         error->number = (int)code;
     return writer->says_only ? VSS_S_OK : code;
