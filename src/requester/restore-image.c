@@ -125,16 +125,16 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
                           struct error *error)
 {
     uint64_t step;
-    struct stat facts;
+    struct file_identity made;
     while (point_holds("publishing") && undo_check(undo, error) == 0)
         clock_sleep(10 * CLOCK_MILLISECOND);
     if (undo_check(undo, error) != 0)
         return -1;
     process_stop(TAKE_PTR(image->server), SERVER_LIMIT);
-    if (lstat(image->temporary, &facts) != 0)
-        return error_errno(error, errno, "cannot examine the image for %s", image->path);
+    if (file_identity_get(image->temporary, &made, error) != 0)
+        return -1;
     if (manifest_apply_owner(owner, image->temporary, error) != 0 ||
-        undo_add(undo, image->lane, undo_remove_file.name, undo_file_arguments(image->path, &facts),
+        undo_add(undo, image->lane, undo_remove_file.name, undo_file_arguments(image->path, &made),
                  &step, error) != 0 ||
         publish_rename(io_real(), AT_FDCWD, image->temporary, image->path, PUBLISH_NEW_ONLY,
                        error) != 0)

@@ -117,10 +117,14 @@ static int fill_disk(const struct planning *planning, struct planned_vm *vm,
         return -1;
     if (!is_clean_path(path))
         return error_set(error, ERROR_REFUSED, "its path in the backup is not usable");
+    /* The identity first: what comes after it is found by PreRestore. */
     if (place_disk(planning, vm, path, &disk->path, error) != 0 ||
+        file_identity_get(disk->path, &disk->found, error) != 0 ||
         check_disk(planning, vm, disk, error) != 0)
         return -1;
     disk->old_path = plan_old_path(planning, vm, disk);
+    if (disk->old_path && file_identity_get(disk->old_path, &disk->old_found, error) != 0)
+        return -1;
     return manifest_get_root(disk->entry, "root", "the backup", &disk->root, error);
 }
 
@@ -295,7 +299,8 @@ int plan_file(const struct planning *planning, struct planned_vm *vm, const json
     int result = 0;
     if (!file.path)
         result = error_set(error, ERROR_REFUSED, "%s is a symbolic link that leads nowhere", path);
-    else if (is_equal(planning, vm, entry, file.path, &file.keep, error) != 0 ||
+    else if (file_identity_get(file.path, &file.found, error) != 0 ||
+             is_equal(planning, vm, entry, file.path, &file.keep, error) != 0 ||
              check_present(planning, vm, &file, error) != 0 ||
              check_shared(planning, vm, &file, error) != 0)
         result = -1;

@@ -8,6 +8,7 @@
 struct planned_disk {
     char *target, *path, *format;
     char *old_path; /* the present VM's file for it, elsewhere and nobody else's; NULL = none */
+    struct file_identity found, old_found; /* what is at path and old_path now */
     uint64_t size;
     struct object_id root;
     const json_t *entry; /* in the manifest */
@@ -15,7 +16,8 @@ struct planned_disk {
 
 struct planned_file {
     char *role, *path;
-    bool keep; /* it is there and stays, or another VM of the plan writes it */
+    struct file_identity found; /* what is at path now */
+    bool keep;                  /* it is there and stays, or another VM of the plan writes it */
     const json_t *entry;
 };
 

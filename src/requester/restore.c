@@ -92,6 +92,8 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
             .original = json_string_or(vm->disks[i].entry, "path", ""),
             .path = vm->disks[i].path,
             .old_path = vm->disks[i].old_path,
+            .found = vm->disks[i].found,
+            .old_found = vm->disks[i].old_found,
             .format = vm->disks[i].format,
         };
     for (size_t i = 0; i < vm->file_count; i++)
@@ -100,6 +102,7 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
                 .role = vm->files[i].role,
                 .original = vm->files[i].path,
                 .path = vm->files[i].path,
+                .found = vm->files[i].found,
             };
     struct vm_restore entry = {
         .uuid = vm->uuid,
@@ -220,16 +223,17 @@ static int write_file(struct restore *restore, const struct planned_vm *vm,
         memory_format("%s/.vmshadow-%s.tmp", dirname(copy), id_new().text);
     struct undo *undo = restore->run.undo;
     uint64_t step;
-    struct stat facts;
+    struct file_identity made;
     if (make_parents(restore, vm, file, file->path, error) != 0 ||
         undo_add(undo, vm->uuid, undo_remove_file.name, undo_path_arguments(temporary), &step,
                  error) != 0)
         return -1;
     CLEANUP_CLOSE int output =
         io_real()->open_at(io_real(), AT_FDCWD, temporary, O_CREAT | O_EXCL | O_WRONLY, 0600);
-    if (output < 0 || fstat(output, &facts) != 0)
+    if (output < 0)
         return error_errno(error, errno, "cannot create a file for %s", file->path);
-    if (undo_add(undo, vm->uuid, undo_remove_file.name, undo_file_arguments(file->path, &facts),
+    if (file_identity_get(temporary, &made, error) != 0 ||
+        undo_add(undo, vm->uuid, undo_remove_file.name, undo_file_arguments(file->path, &made),
                  &step, error) != 0)
         return -1;
     if (manifest_write_parts(restore->repository, vm->entry, file->entry, write_part, &output,
@@ -286,6 +290,8 @@ static void tell_failed(struct restore *restore)
 static int run_sequence(struct restore *restore, struct error *error)
 {
     struct run *run = &restore->run;
+    while (point_holds("restore planned") && run_check(run, error) == 0)
+        clock_sleep(10 * CLOCK_MILLISECOND);
     vss_code code = session_pre_restore(run->session, error);
     if (run_check_writers(run, error) != 0 || code != VSS_S_OK || run_check(run, error) != 0)
         return -1;

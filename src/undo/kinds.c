@@ -54,13 +54,14 @@ json_t *undo_path_arguments(const char *path)
     return arguments;
 }
 
-json_t *undo_file_arguments(const char *path, const struct stat *identity)
+json_t *undo_file_arguments(const char *path, const struct file_identity *identity)
 {
     char boot[64];
     read_boot(boot, sizeof boot);
     json_t *arguments = undo_path_arguments(path);
-    json_set_integer(arguments, "device", (int64_t)identity->st_dev);
-    json_set_integer(arguments, "inode", (int64_t)identity->st_ino);
+    json_set_integer(arguments, "device", (int64_t)identity->device);
+    json_set_integer(arguments, "inode", (int64_t)identity->inode);
+    json_set_integer(arguments, "born", identity->born);
     json_set_string(arguments, "boot", boot);
     return arguments;
 }
@@ -87,15 +88,13 @@ static int is_file_of_step(const char *path, const json_t *arguments, struct err
     if (!then || json_get_integer(arguments, "device", "an undo step", &device, error) != 0 ||
         json_get_integer(arguments, "inode", "an undo step", &inode, error) != 0)
         return -1;
-    struct stat facts;
-    struct io *io = io_real();
-    if (io->stat_at(io, AT_FDCWD, path, &facts, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT || errno == ENOTDIR
-                   ? 0
-                   : error_errno(error, errno, "cannot examine %s", path);
+    struct file_identity now;
+    if (file_identity_get(path, &now, error) != 0)
+        return -1;
     /* A file system may get another device number when the host starts anew. */
-    bool same_boot = strcmp(boot, then) == 0;
-    return (int64_t)facts.st_ino == inode && (!same_boot || (int64_t)facts.st_dev == device);
+    bool same_device = strcmp(boot, then) != 0 || (int64_t)now.device == device;
+    bool same_birth = now.born == json_integer_or(arguments, "born", now.born);
+    return now.exists && (int64_t)now.inode == inode && same_device && same_birth;
 }
 
 static int remove_file(void *context, const json_t *arguments, struct error *error)

@@ -22,10 +22,10 @@
 #define UNDO_UNDO_H
 
 #include "base/error.h"
+#include "base/file-identity.h"
 #include "base/json.h"
 
 #include <stdint.h>
-#include <sys/stat.h>
 
 /* ---- Kinds --------------------------------------------------------------------------------- */
 
@@ -65,9 +65,9 @@ struct undo_table {
  * so that a reused pid is left alone). */
 extern const struct undo_kind undo_remove_file, undo_remove_directory, undo_end_process;
 json_t *undo_path_arguments(const char *path);
-/* "remove-file" of `path` only while it is the file of `identity` (st_dev and st_ino, which a
- * rename keeps): for a place where somebody else may make a file before or instead of the run. */
-json_t *undo_file_arguments(const char *path, const struct stat *identity);
+/* "remove-file" of `path` only while it is the file of `identity`, which a rename keeps: for a
+ * place where somebody else may make a file before, instead of or after the run's. */
+json_t *undo_file_arguments(const char *path, const struct file_identity *identity);
 json_t *undo_process_arguments(int pid);
 
 /* ---- A run (requester) --------------------------------------------------------------------- */

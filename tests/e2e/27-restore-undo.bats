@@ -22,13 +22,21 @@ teardown() {
     nothing_left
 }
 
-# start_held_restore: a restore in the background that waits before its images get their names.
-# release ends the waiting and sets status.
-start_held_restore() {
+# start_held_restore: a restore in the background that waits before its images get their names. start_planned_restore: one that waits
+# between its plan and PreRestore. release ends the waiting and sets status.
+hold_restore() {
+    rm -f "$TMPDIR/events"
     : >"$TMPDIR/hold"
-    VMSHADOW_TEST_HOLD=publishing:$TMPDIR/hold "$VMSHADOW" restore latest >"$TMPDIR/output" 2>&1 3>&- &
+    VMSHADOW_TEST_HOLD=$1:$TMPDIR/hold "$VMSHADOW" restore latest --events "$TMPDIR/events" >"$TMPDIR/output" 2>&1 3>&- &
     restore=$!
+}
+start_held_restore() {
+    hold_restore publishing
     wait_for 20 image_has_data
+}
+start_planned_restore() {
+    hold_restore "restore planned"
+    wait_for 20 grep -q Identify "$TMPDIR/events"
 }
 release() {
     rm "$TMPDIR/hold"
@@ -89,6 +97,49 @@ file_system_whole() {
     rm "$disk"
     run -0 vmshadow recover
     [ ! -e "${aside[0]}" ]
+    file_system_whole foreign
+}
+
+# refused_since WORDS: the planned restore ended as one that is busy, saying what happened to the disk and what to do; nothing was changed.
+refused_since() {
+    release
+    [ $status = 7 ] || fail "status $status: $(cat "$TMPDIR/output")" || return
+    grep -qF "$disk $1 since the restore was planned" "$TMPDIR/output" || fail "$(cat "$TMPDIR/output")" || return
+    grep -q "^vmshadow: hint: .*restore again.*\[file-changed-since-planning\]" "$TMPDIR/output" || fail "$(cat "$TMPDIR/output")" || return
+    ! grep -q PostRestore "$TMPDIR/events" || fail "PostRestore was sent"
+    [ -z "$(find "$images" -name '*vmshadow-*')" ] || fail "$(ls -la "$images")"
+}
+
+@test "a file that appears between plan and PreRestore is refused, and stays" {
+    define_lost
+    start_planned_restore
+    echo precious >"$disk"
+    refused_since "has appeared"
+    [ "$(cat "$disk")" = precious ]
+    run -1 virsh -q dominfo lost
+    rm "$disk"
+}
+
+@test "the old image written to, replaced or removed between plan and PreRestore is refused, and the VM stays as it is" {
+    vm_define foreign --disk raw
+    disk=$(vm_disk foreign 0)
+    run -0 vmshadow backup foreign
+    start_planned_restore
+    echo precious | dd of="$disk" conv=notrunc status=none
+    refused_since "was written to"
+    [ "$(head -c 8 "$disk")" = precious ]
+    # Of the same size and time of writing, and where the file system gives inodes again, perhaps of the same inode.
+    start_planned_restore
+    cp -p "$disk" "$TMPDIR/copy"
+    rm "$disk"
+    cp -p "$TMPDIR/copy" "$disk"
+    refused_since "was replaced by another file"
+    start_planned_restore
+    mv "$disk" "$TMPDIR/away"
+    refused_since "has gone"
+    mv "$TMPDIR/away" "$disk"
+    vm_is foreign "shut off"
+    run -0 vmshadow restore latest
     file_system_whole foreign
 }
 

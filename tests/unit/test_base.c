@@ -2,6 +2,7 @@
  * whole or not at all, children are bounded, workers stop at the first error. */
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file-identity.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/memory.h"
@@ -189,6 +190,48 @@ static void publish_new_only_and_sweep(void **state)
     rmdir(path);
 }
 
+static void append(const char *path, const char *text)
+{
+    int file = open(path, O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), (ssize_t)strlen(text));
+    close(file);
+}
+
+static void file_identity_follows_the_file(void **state)
+{
+    (void)state;
+    char path[64];
+    close(temporary_directory(path));
+    CLEANUP_FREE char *one = memory_format("%s/one", path);
+    CLEANUP_FREE char *two = memory_format("%s/two", path);
+    CLEANUP_FREE char *below = memory_format("%s/one/below", path);
+    struct file_identity nothing, first, now;
+    assert_int_equal(file_identity_get(one, &nothing, NULL), 0);
+    assert_false(nothing.exists);
+    append(one, "text");
+    assert_int_equal(file_identity_get(one, &first, NULL), 0);
+    assert_true(first.exists && first.size == 4);
+    assert_false(file_identity_is_same(&nothing, &first));
+    assert_int_equal(file_identity_get(below, &now, NULL), 0);
+    assert_true(file_identity_is_unchanged(&nothing, &now));
+    assert_int_equal(rename(one, two), 0);
+    assert_int_equal(file_identity_get(two, &now, NULL), 0);
+    assert_true(file_identity_is_unchanged(&first, &now));
+    append(two, "more");
+    assert_int_equal(file_identity_get(two, &now, NULL), 0);
+    assert_true(file_identity_is_same(&first, &now));
+    assert_false(file_identity_is_unchanged(&first, &now));
+    /* Another file under the name: a link to it is not followed. */
+    assert_int_equal(symlink(two, one), 0);
+    assert_int_equal(file_identity_get(one, &now, NULL), 0);
+    assert_true(now.exists);
+    assert_false(file_identity_is_same(&first, &now));
+    unlink(one);
+    unlink(two);
+    rmdir(path);
+}
+
 static void process_runs_and_is_bounded(void **state)
 {
     (void)state;
@@ -268,6 +311,7 @@ int main(void)
         cmocka_unit_test(json_names_the_fault),
         cmocka_unit_test(publish_is_all_or_nothing),
         cmocka_unit_test(publish_new_only_and_sweep),
+        cmocka_unit_test(file_identity_follows_the_file),
         cmocka_unit_test(process_runs_and_is_bounded),
         cmocka_unit_test(workers_stop_at_the_first_error),
         cmocka_unit_test(workers_each_runs_all),

@@ -438,12 +438,13 @@ static void files_and_directories_are_removed(void **state)
     assert_int_equal(undo_kind(&undo_remove_file, relative), -1);
 }
 
-static struct stat identity_of(const char *directory, const char *name)
+static struct file_identity identity_of(const char *directory, const char *name)
 {
-    struct stat facts;
+    struct file_identity identity;
     CLEANUP_FREE char *path = kit_path(directory, name);
-    assert_int_equal(lstat(path, &facts), 0);
-    return facts;
+    assert_int_equal(file_identity_get(path, &identity, NULL), 0);
+    assert_true(identity.exists);
+    return identity;
 }
 
 static void a_foreign_file_is_left_alone(void **state)
@@ -452,7 +453,7 @@ static void a_foreign_file_is_left_alone(void **state)
     CLEANUP_FREE char *path = kit_path(directory, "disk");
     CLEANUP_FREE char *temporary = kit_path(directory, "temporary");
     kit_append(directory, "temporary", "ours");
-    struct stat ours = identity_of(directory, "temporary");
+    struct file_identity ours = identity_of(directory, "temporary");
     const struct undo_kind *kind = &undo_remove_file;
     /* Not there at all, not even its directory. */
     assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
@@ -469,8 +470,12 @@ static void a_foreign_file_is_left_alone(void **state)
     assert_true(kit_exists(directory, "temporary"));
     /* Another device; then ours under its name, and once more. */
     assert_int_equal(rename(temporary, path), 0);
-    struct stat other = ours;
-    other.st_dev++;
+    struct file_identity other = ours;
+    other.device++;
+    assert_int_equal(undo_kind(kind, undo_file_arguments(path, &other)), 0);
+    /* Another file that has got the inode of one that was removed. */
+    other = ours;
+    other.born++;
     assert_int_equal(undo_kind(kind, undo_file_arguments(path, &other)), 0);
     assert_true(kit_exists(directory, "disk"));
     assert_int_equal(undo_kind(kind, undo_file_arguments(path, &ours)), 0);
@@ -483,14 +488,14 @@ static void after_a_boot_the_device_number_does_not_count(void **state)
     const char *directory = *state;
     CLEANUP_FREE char *path = kit_path(directory, "disk");
     kit_append(directory, "disk", "ours");
-    struct stat ours = identity_of(directory, "disk");
-    ours.st_dev++;
+    struct file_identity ours = identity_of(directory, "disk");
+    ours.device++;
     json_t *arguments = undo_file_arguments(path, &ours);
     json_set_string(arguments, "boot", "another");
-    json_set_integer(arguments, "inode", (int64_t)ours.st_ino + 1);
+    json_set_integer(arguments, "inode", (int64_t)ours.inode + 1);
     assert_int_equal(undo_kind(&undo_remove_file, json_incref(arguments)), 0);
     assert_true(kit_exists(directory, "disk"));
-    json_set_integer(arguments, "inode", (int64_t)ours.st_ino);
+    json_set_integer(arguments, "inode", (int64_t)ours.inode);
     assert_int_equal(undo_kind(&undo_remove_file, json_incref(arguments)), 0);
     assert_false(kit_exists(directory, "disk"));
     json_object_del(arguments, "device");

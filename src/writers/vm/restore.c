@@ -73,6 +73,8 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
             .path = memory_copy_string(restore->files[i].path),
             .format = memory_copy_string(restore->files[i].format),
             .old_path = memory_copy_string(restore->files[i].old_path),
+            .found = restore->files[i].found,
+            .old_found = restore->files[i].old_found,
         };
     ARRAY_APPEND(writer->restores, writer->restore_count, vm);
     return 0;
@@ -85,10 +87,60 @@ static bool is_disk(const struct restored_file *file)
 
 /* ---- PreRestore ---- */
 
-static int set_aside(struct vm_writer *writer, struct restored_vm *vm, const char *path,
-                     struct error *error)
+/* A QEMU, and the emulator of its TPM, may write to the files of the VM between plan and power off.
+ */
+static bool has_qemu(const struct restored_vm *vm)
+{
+    return vm->exists && vm->state != DOMAIN_OFF && vm->state != DOMAIN_SAVED;
+}
+
+static bool is_as_found(const struct restored_vm *vm, const struct restored_file *file,
+                        const struct file_identity *found, const struct file_identity *now)
+{
+    if (!has_qemu(vm))
+        return file_identity_is_unchanged(found, now);
+    /* The emulator does not write to its files, it replaces them. */
+    return strcmp(file->role, "tpm") == 0 || file_identity_is_same(found, now);
+}
+
+/* The plan decided, and the user agreed, that the file which was at `path` then may go, no other.
+ * Is it the one that is at `place` now? */
+static int check_found(const struct restored_vm *vm, const struct restored_file *file,
+                       const char *path, const struct file_identity *found, const char *place,
+                       struct error *error)
+{
+    struct file_identity now;
+    if (file_identity_get(place, &now, error) != 0)
+        return -1;
+    if (is_as_found(vm, file, found, &now))
+        return 0;
+    (void)error_set(error, ERROR_BUSY, "%s %s since the restore was planned", path,
+                    !found->exists                       ? "has appeared"
+                    : !now.exists                        ? "has gone"
+                    : file_identity_is_same(found, &now) ? "was written to"
+                                                         : "was replaced by another file");
+    return error_advise(error, "file-changed-since-planning",
+                        "see who works on it, then restore again: it is planned anew");
+}
+
+static int check_files(const struct restored_vm *vm, struct error *error)
+{
+    for (size_t i = 0; i < vm->file_count; i++) {
+        const struct restored_file *file = &vm->files[i];
+        const char *old = file->old_path;
+        if (check_found(vm, file, file->path, &file->found, file->path, error) != 0 ||
+            (old && check_found(vm, file, old, &file->old_found, old, error) != 0))
+            return -1;
+    }
+    return 0;
+}
+
+static int set_aside(struct vm_writer *writer, struct restored_vm *vm,
+                     const struct restored_file *file, const char *path,
+                     const struct file_identity *found, struct error *error)
 {
     struct stat facts;
+    /* Gone: one disk's old file may be another one's place, and aside already. */
     if (lstat(path, &facts) != 0)
         return errno == ENOENT ? 0 : error_errno(error, errno, "cannot examine %s", path);
     if (!S_ISREG(facts.st_mode) && !S_ISLNK(facts.st_mode))
@@ -100,6 +152,9 @@ static int set_aside(struct vm_writer *writer, struct restored_vm *vm, const cha
                  vm_restore_file_arguments(path, aside), &step, error) != 0 ||
         publish_rename(io_real(), AT_FDCWD, path, aside, PUBLISH_NEW_ONLY, error) != 0)
         return error_prefix(error, "setting %s aside: ", path);
+    /* Between look and rename it may have been replaced: then the undo gives it its name back. */
+    if (check_found(vm, file, path, found, aside, error) != 0)
+        return -1;
     ARRAY_APPEND(vm->asides, vm->aside_count, TAKE_PTR(aside));
     point_reached("file set aside");
     return 0;
@@ -108,9 +163,10 @@ static int set_aside(struct vm_writer *writer, struct restored_vm *vm, const cha
 static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm, struct error *error)
 {
     for (size_t i = 0; i < vm->file_count; i++) {
-        const char *other = vm->files[i].old_path;
-        if (set_aside(writer, vm, vm->files[i].path, error) != 0 ||
-            (other && set_aside(writer, vm, other, error) != 0))
+        const struct restored_file *file = &vm->files[i];
+        if (set_aside(writer, vm, file, file->path, &file->found, error) != 0 ||
+            (file->old_path &&
+             set_aside(writer, vm, file, file->old_path, &file->old_found, error) != 0))
             return -1;
     }
     return 0;
@@ -171,7 +227,8 @@ static int remove_old(struct vm_writer *writer, struct restored_vm *vm, struct e
     CLEANUP(domain_freep) struct domain *old = NULL;
     CLEANUP_FREE char *new_xml = NULL;
     uint64_t step;
-    if (look_up_old(writer, vm, &old, error) != 0 || make_definition(vm, &new_xml, error) != 0)
+    if (look_up_old(writer, vm, &old, error) != 0 || check_files(vm, error) != 0 ||
+        make_definition(vm, &new_xml, error) != 0)
         return -1;
     struct hypervisor_before before = {
         .uuid = vm->uuid,

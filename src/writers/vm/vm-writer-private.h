@@ -22,6 +22,7 @@ struct vm {
 /* One VM of a restore: owned copies of struct vm_restore. */
 struct restored_file {
     char *role, *target, *original, *path, *format, *old_path;
+    struct file_identity found, old_found;
 };
 struct restored_vm {
     char *uuid, *name, *xml;

@@ -89,6 +89,10 @@ struct vm_restore_file {
     /* Disks: the present VM's file for the same target, elsewhere, which goes with it. NULL: there
      * is none, or it stays; whoever plans the restore decides that. */
     const char *old_path;
+    /* What the plan found at path and at old_path. PreRestore refuses (ERROR_BUSY) when it finds
+     * another file there, or one where none was, and, while no QEMU works on the VM, when the file
+     * was written to since. */
+    struct file_identity found, old_found;
 };
 struct vm_restore {
     const char *uuid, *name;
