@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 struct unit {
     const char *word;
@@ -58,6 +59,69 @@ int values_duration(const char *text, int64_t *ret_nanoseconds)
     if (parse(text, duration_units, ARRAY_SIZE(duration_units), &value) < 0 || value > INT64_MAX)
         return -1;
     *ret_nanoseconds = (int64_t)value;
+    return 0;
+}
+
+/* Is `text` of this shape? 0 in the shape stands for any digit. */
+static bool has_shape(const char *text, const char *shape)
+{
+    for (; *shape; shape++, text++)
+        if (*shape == '0' ? *text < '0' || *text > '9' : *text != *shape)
+            return false;
+    return !*text;
+}
+
+/* How long what the text names lasts: a day, a minute or a second; -1: it names none of them. */
+static int64_t time_unit(const char *text)
+{
+    static const struct {
+        const char *shape;
+        int64_t seconds;
+    } shapes[] = {
+        {"0000-00-00", 86400},
+        {"0000-00-00T00:00", 60},
+        {"0000-00-00T00:00:00", 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(shapes); i++)
+        if (has_shape(text, shapes[i].shape))
+            return shapes[i].seconds;
+    return -1;
+}
+
+/* The calendar must have it: timegm(3) would make 2 March out of 30 February. */
+static bool is_real(const struct tm *parts)
+{
+    struct tm copy = *parts;
+    (void)timegm(&copy);
+    return copy.tm_mday == parts->tm_mday && copy.tm_hour == parts->tm_hour &&
+           copy.tm_min == parts->tm_min && copy.tm_sec == parts->tm_sec;
+}
+
+int values_time(const char *text, bool to_end, int64_t *ret_wall)
+{
+    char plain[sizeof "0000-00-00T00:00:00Z"];
+    size_t length = strlen(text);
+    if (length == 0 || length >= sizeof plain)
+        return -1;
+    memcpy(plain, text, length + 1);
+    bool utc = plain[length - 1] == 'Z';
+    if (utc)
+        plain[length - 1] = '\0';
+    if (length > 10 && plain[10] == ' ')
+        plain[10] = 'T';
+    int64_t unit = time_unit(plain);
+    struct tm parts = {.tm_isdst = -1};
+    if (unit < 0 || sscanf(plain, "%d-%d-%dT%d:%d:%d", &parts.tm_year, &parts.tm_mon,
+                           &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec) < 3)
+        return -1;
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    if (parts.tm_year < 70 || parts.tm_year > 300 || parts.tm_mon < 0 || parts.tm_mon > 11 ||
+        !is_real(&parts))
+        return -1;
+    time_t begin = utc ? timegm(&parts) : mktime(&parts);
+    int64_t end = (int64_t)begin + (to_end ? unit : 0);
+    *ret_wall = end * CLOCK_SECOND - (to_end ? 1 : 0);
     return 0;
 }
 

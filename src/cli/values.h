@@ -2,6 +2,7 @@
 #ifndef CLI_VALUES_H
 #define CLI_VALUES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,11 @@ int values_size(const char *text, uint64_t *ret_bytes);
 /* "10s", "2min", "500ms", "1h"; without unit: seconds. In ns. -1 when it is none or does not fit.
  */
 int values_duration(const char *text, int64_t *ret_nanoseconds);
+/* A day or time, in ns since 1970: "2026-11-23", "2026-11-23T14:18", "2026-11-23T14:18:05", each
+ * also with a space for the T. With a Z behind it, it is UTC, as vmshadow prints times, else local
+ * time. What is not said is filled up from the beginning, or, with `to_end`, to the last moment: a
+ * day stands for all of it. -1 when it is none of these, or no day of the calendar. */
+int values_time(const char *text, bool to_end, int64_t *ret_wall);
 /* A plain decimal number. */
 int values_count(const char *text, uint64_t *ret_count);
 

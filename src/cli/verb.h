@@ -26,8 +26,8 @@ struct verb {
     void (*print)(const struct options *options, const json_t *result);
 };
 
-extern const struct verb verb_init, verb_writers, verb_inspect, verb_backup, verb_list, verb_show,
-    verb_restore, verb_verify, verb_recover, verb_watchdog;
+extern const struct verb verb_init, verb_writers, verb_providers, verb_inspect, verb_backup,
+    verb_list, verb_show, verb_restore, verb_verify, verb_recover, verb_watchdog;
 
 /* All of them, in the order of --help; ends with NULL. */
 extern const struct verb *const verbs[];

@@ -1,10 +1,13 @@
 /* What a repository holds: `list`. */
+#include "base/clock.h"
 #include "requester/manifest.h"
 #include "requester/requester.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
 struct listing {
+    const struct requester_list_options *options;
     json_t *backups, *damaged;
 };
 
@@ -27,10 +30,36 @@ static json_t *summary_vms(const json_t *manifest, uint64_t *ret_size)
     return list;
 }
 
+static bool has_vm(const json_t *manifest, const char *pattern)
+{
+    size_t index;
+    json_t *vm;
+    json_array_foreach(json_object_get(manifest, "vms"), index, vm)
+    {
+        if (fnmatch(pattern, json_string_or(vm, "name", ""), 0) == 0 ||
+            strcasecmp(pattern, json_string_or(vm, "uuid", "")) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A time that cannot be read is no reason to hide a backup. */
+static bool is_chosen(const struct requester_list_options *options, const json_t *manifest)
+{
+    int64_t instant;
+    if (options->vm && !has_vm(manifest, options->vm))
+        return false;
+    if (clock_parse(json_string_or(manifest, "time", ""), &instant) != 0)
+        return true;
+    return instant >= options->since && instant <= options->until;
+}
+
 static int add_backup(void *context, const json_t *manifest, struct error *error)
 {
     (void)error;
     struct listing *listing = context;
+    if (!is_chosen(listing->options, manifest))
+        return 0;
     json_t *backup = json_object();
     uint64_t size = 0;
     json_set_string(backup, "id", json_string_or(manifest, "id", ""));
@@ -52,9 +81,11 @@ static void add_damaged(void *context, const char *name, const struct error *err
     json_append(listing->damaged, object);
 }
 
-int requester_list(struct repository *repository, json_t **ret_result, struct error *error)
+int requester_list(struct repository *repository, const struct requester_list_options *options,
+                   json_t **ret_result, struct error *error)
 {
-    struct listing listing = {json_array(), json_array()};
+    static const struct requester_list_options all = {.until = INT64_MAX};
+    struct listing listing = {options ? options : &all, json_array(), json_array()};
     int result = repository_list(repository, add_backup, add_damaged, &listing, error);
     size_t damaged = json_array_size(listing.damaged);
     json_t *object = json_object();

@@ -82,9 +82,16 @@ int requester_backup(const struct requester_host *host, struct repository *repos
                      const struct requester_backup_options *options, json_t **ret_result,
                      struct error *error);
 
+/* Which backups to list. */
+struct requester_list_options {
+    const char *vm;       /* those with a VM of this name, a shell pattern, or UUID; NULL = all */
+    int64_t since, until; /* those of an instant from..to, wall ns, both included */
+};
 /* {"backups":[{"id","time","host","vms":[{"name","uuid","method"}],"size","bytes_stored"}],
- *  "damaged":[{"file","message"}]} ; ERROR_DAMAGED after the result is set when something is. */
-int requester_list(struct repository *repository, json_t **ret_result, struct error *error);
+ *  "damaged":[{"file","message"}]} ; ERROR_DAMAGED after the result is set when something is, also
+ * when what is chosen is whole: nobody knows what the damaged one is. `options` NULL = all. */
+int requester_list(struct repository *repository, const struct requester_list_options *options,
+                   json_t **ret_result, struct error *error);
 /* The manifest with its "events" (record of the run): see docs/json.md. */
 int requester_show(struct repository *repository, const char *backup, json_t **ret_result,
                    struct error *error);

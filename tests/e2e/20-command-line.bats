@@ -30,6 +30,7 @@ documented() {
 @test "every command prints the JSON that is documented" {
     documented init init --repo "$TMPDIR/other" --chunk-size 256K
     documented writers writers
+    documented providers providers
     documented inspect inspect --all
     documented backup backup "$vm" --events "$TMPDIR/events"
     [ "$(jq -r '.vms[0].name' <<<"$output")" = "$vm" ]
@@ -69,9 +70,18 @@ documented() {
    Writer Instance Id: {"*"}
    State: [1] Stable
    Last error: No error"* ]]
+    [[ "$output" != *Provider* ]]
     first=$(vmshadow writers --json | jq -r '.writers[0].instance_id')
     second=$(vmshadow writers --json | jq -r '.writers[0].instance_id')
     [ "$first" != "$second" ]
+}
+
+@test "providers reads like vssadmin list providers" {
+    run -0 --separate-stderr vmshadow providers
+    [[ "$output" == "Provider name: 'vmshadow QEMU provider'
+   Provider type: Software
+   Provider Id: {"*"}
+   Version: "* ]]
 }
 
 @test "text output names the VM as it is" {

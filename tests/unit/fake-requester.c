@@ -98,10 +98,15 @@ int requester_backup(const struct requester_host *host, struct repository *repos
     return answer(host, asked, ret_result, error);
 }
 
-int requester_list(struct repository *repository, json_t **ret_result, struct error *error)
+int requester_list(struct repository *repository, const struct requester_list_options *options,
+                   json_t **ret_result, struct error *error)
 {
     (void)repository;
-    return answer(NULL, json_object(), ret_result, error);
+    json_t *asked = json_object();
+    json_set_string(asked, "vm", options->vm);
+    json_set_integer(asked, "since", options->since);
+    json_set_integer(asked, "until", options->until);
+    return answer(NULL, asked, ret_result, error);
 }
 
 int requester_show(struct repository *repository, const char *backup, json_t **ret_result,

@@ -124,8 +124,8 @@ static json_t *parse(const char *text)
 static void help_goes_to_standard_output(void **state)
 {
     (void)state;
-    static const char *const names[] = {"init", "writers", "inspect", "backup", "list",
-                                        "show", "restore", "verify",  "recover"};
+    static const char *const names[] = {"init", "writers", "providers", "inspect", "backup",
+                                        "list", "show",    "restore",   "verify",  "recover"};
     OUTCOME all = RUN("--help");
     assert_int_equal(all.code, 0);
     assert_string_equal(all.err, "");
@@ -227,8 +227,8 @@ static void results_are_drawn_as_text(void **state)
 {
     (void)state;
     static const char *const cases[][4] = {
-        {"writers"},        {"inspect", "--all"},           {"backup", "--all"}, {"list"},
-        {"show", "latest"}, {"restore", "latest", "--yes"}, {"recover"},
+        {"writers"}, {"providers"},      {"inspect", "--all"},           {"backup", "--all"},
+        {"list"},    {"show", "latest"}, {"restore", "latest", "--yes"}, {"recover"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const char *words[8] = {"vmshadow", cases[i][0], "--repo", repository};
@@ -292,6 +292,25 @@ static void options_reach_the_workflow(void **state)
         plain.out, "{\"asked\":{\"vms\":[],\"all\":true,\"locations\":{},\"scratch\":null,"
                    "\"reserve\":0,\"freeze\":0,\"hold\":0,\"stopped\":false,\"no_recovery\":false,"
                    "\"full\":false,\"workers\":0,\"repository\":true,\"uri\":null}}\n");
+}
+
+static void list_asks_for_what_was_said(void **state)
+{
+    (void)state;
+    OUTCOME all = RUN("list", "-r", repository, "--json");
+    assert_string_equal(all.out,
+                        "{\"asked\":{\"vm\":null,\"since\":0,\"until\":9223372036854775807,"
+                        "\"uri\":null}}\n");
+    OUTCOME some = RUN("list", "-r", repository, "--json", "--vm", "web*", "--since",
+                       "2026-11-23T14:18Z", "--until", "2026-11-23Z");
+    assert_string_equal(some.out, "{\"asked\":{\"vm\":\"web*\",\"since\":1795443480000000000,"
+                                  "\"until\":1795478399999999999,\"uri\":null}}\n");
+    OUTCOME wrong = RUN("list", "-r", repository, "--since", "yesterday");
+    assert_int_equal(wrong.code, 2);
+    assert_non_null(strstr(wrong.err, "--since: 'yesterday' is not a time: write 2026-11-23"));
+    OUTCOME never = RUN("list", "-r", repository, "--since", "2026-11-24", "--until", "2026-11-23");
+    assert_int_equal(never.code, 2);
+    assert_non_null(strstr(never.err, "--since 2026-11-24 is later than --until 2026-11-23"));
 }
 
 static void restore_asks_for_what_was_said(void **state)
@@ -481,6 +500,7 @@ int main(void)
         TEST(json_is_what_the_workflow_says),
         TEST(output_that_cannot_be_written_is_an_error),
         TEST(options_reach_the_workflow),
+        TEST(list_asks_for_what_was_said),
         TEST(restore_asks_for_what_was_said),
         TEST(a_running_vm_is_replaced_after_a_yes),
         TEST(events_are_lines_of_json),

@@ -80,13 +80,71 @@ static void values_are_printed(void **state)
     assert_string_equal(values_format_clock(11100, text), "3:05:00");
 }
 
+static void check_time(const char *text, const char *begin, const char *end)
+{
+    int64_t wall;
+    char shown[clock_text_size];
+    assert_int_equal(values_time(text, false, &wall), 0);
+    clock_format(wall, shown);
+    assert_string_equal(shown, begin);
+    assert_int_equal(values_time(text, true, &wall), 0);
+    clock_format(wall, shown);
+    assert_string_equal(shown, end);
+    assert_int_equal(wall % CLOCK_SECOND, CLOCK_SECOND - 1);
+}
+
+static void times_are_read(void **state)
+{
+    (void)state;
+    check_time("2026-11-23Z", "2026-11-23T00:00:00Z", "2026-11-23T23:59:59Z");
+    check_time("2028-02-29T14:18Z", "2028-02-29T14:18:00Z", "2028-02-29T14:18:59Z");
+    check_time("2026-11-23 14:18:05Z", "2026-11-23T14:18:05Z", "2026-11-23T14:18:05Z");
+    (void)setenv("TZ", "TST-2", 1); /* two hours ahead of UTC */
+    tzset();
+    check_time("2026-11-23", "2026-11-22T22:00:00Z", "2026-11-23T21:59:59Z");
+    check_time("2026-11-23T14:18:05", "2026-11-23T12:18:05Z", "2026-11-23T12:18:05Z");
+    (void)unsetenv("TZ");
+    tzset();
+}
+
+static void wrong_times_are_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "Z",
+                                      "yesterday",
+                                      "2026",
+                                      "2026-11",
+                                      "2026-11-31",
+                                      "2026-02-29Z",
+                                      "2026-13-01",
+                                      "2026-00-10",
+                                      "2026-1-1",
+                                      "23-11-2026",
+                                      "2026/11/23",
+                                      "2026-11-23T",
+                                      "2026-11-23T24:00",
+                                      "2026-11-23T14",
+                                      "2026-11-23T14:60",
+                                      "2026-11-23T14:18:61",
+                                      "2026-11-23T14:18:05ZZ",
+                                      "2026-11-23T14:18:05+01:00",
+                                      " 2026-11-23",
+                                      "1969-12-31",
+                                      "9999-12-31"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        int64_t wall = 77;
+        assert_int_equal(values_time(bad[i], false, &wall), -1);
+        assert_int_equal(wall, 77);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes_are_read),
-        cmocka_unit_test(wrong_sizes_are_refused),
-        cmocka_unit_test(durations_are_read),
-        cmocka_unit_test(values_are_printed),
+        cmocka_unit_test(times_are_read),     cmocka_unit_test(wrong_times_are_refused),
+        cmocka_unit_test(sizes_are_read),     cmocka_unit_test(wrong_sizes_are_refused),
+        cmocka_unit_test(durations_are_read), cmocka_unit_test(values_are_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
