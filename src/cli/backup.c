@@ -33,6 +33,14 @@ static const struct option_rule rules[] = {
     {"hold-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.hold_limit),
      "give up when the frozen guests are held for longer than TIME (default: 10s)", NULL,
      CLOCK_MILLISECOND, 3600 * CLOCK_SECOND},
+    {"saved-state-dir", '\0', OPTION_TEXT, "DIR", OFFSET(backup.image_directory),
+     "local directory for the memory of VMs that are backed up by saved state, until it is copied "
+     "(default: the directory of --scratch)"},
+    {"max-pause", '\0', OPTION_DURATION, "TIME", OFFSET(backup.max_pause),
+     "give up when a VM is, or would be, paused for longer than TIME (default: 10min)", NULL,
+     CLOCK_MILLISECOND, 24 * 3600 * CLOCK_SECOND},
+    {"refuse-saved-state", '\0', OPTION_FLAG, NULL, OFFSET(backup.refuse_saved_state),
+     "give up at planning rather than pause a VM that cannot be backed up by a child VM snapshot"},
     {"hold-stopped", '\0', OPTION_FLAG, NULL, OFFSET(backup.hold_stopped),
      "keep the images of stopped VMs locked during the copy: such a VM cannot be started then, "
      "instead of the backup failing when it is"},

@@ -81,6 +81,9 @@ static void print_vm(const json_t *vm)
     output_line(stdout, "   VM Id: {%s}", json_string_or(vm, "uuid", ""));
     output_line(stdout, "   State: %s", json_string_or(vm, "state", ""));
     output_line(stdout, "   Method: %s", conditions_method(json_string_or(vm, "method", "")));
+    int64_t pause = json_integer_or(vm, "pause_estimate_ms", 0);
+    if (pause > 0)
+        output_line(stdout, "   Pause: about %.1f s", (double)pause / 1000);
     if (refused)
         output_line(stdout, "   REFUSED: %s", refused);
     output_line(stdout, "   Caption: %s", json_string_or(vm, "caption", ""));

@@ -45,27 +45,32 @@ static void add_event(struct rows *rows, const json_t *event)
               });
 }
 
-/* What the writer told of a VM: from when on its guest was frozen, and the instant in it. */
+static void add_span(struct rows *rows, const char *vm, const char *what, int64_t start,
+                     int64_t end)
+{
+    if (start <= 0 || end < start)
+        return;
+    add(rows, (struct row){.start = start,
+                           .end = end,
+                           .kind = "vm",
+                           .name = what,
+                           .result = "",
+                           .who = memory_format("VM %s", vm)});
+}
+
+/* What the writer told of a VM: from when on its guest was frozen, or it was saved and paused, and
+ * the instant in it. */
 static void add_vm(struct rows *rows, const json_t *vm)
 {
-    int64_t frozen = json_integer_or(vm, "frozen_from_ns", 0),
-            instant = json_integer_or(vm, "instant_ns", 0),
-            thawed = json_integer_or(vm, "thawed_ns", 0);
     const char *name = json_string_or(vm, "name", "");
-    if (frozen > 0 && thawed > frozen)
-        add(rows, (struct row){.start = frozen,
-                               .end = thawed,
-                               .kind = "vm",
-                               .name = "frozen",
-                               .result = "",
-                               .who = memory_format("VM %s", name)});
-    if (instant > 0)
-        add(rows, (struct row){.start = instant,
-                               .end = instant,
-                               .kind = "vm",
-                               .name = "instant",
-                               .result = "",
-                               .who = memory_format("VM %s", name)});
+    const json_t *pause = json_object_get(vm, "pause");
+    int64_t instant = json_integer_or(vm, "instant_ns", 0),
+            paused = json_integer_or(pause, "paused_ns", 0);
+    add_span(rows, name, "paused", paused, json_integer_or(pause, "returned_ns", 0));
+    add_span(rows, name, "memory saved", paused, json_integer_or(pause, "saved_ns", 0));
+    add_span(rows, name, "frozen", json_integer_or(vm, "frozen_from_ns", 0),
+             json_integer_or(vm, "thawed_ns", 0));
+    add_span(rows, name, "instant", instant, instant);
 }
 
 static int by_start(const void *left, const void *right)

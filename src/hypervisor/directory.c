@@ -22,6 +22,29 @@ char *directory_of(const char *path)
     return slash == path ? memory_copy_string("/") : strndup(path, (size_t)(slash - path));
 }
 
+char *directory_for_run(const struct hypervisor *hypervisor, const char *chosen)
+{
+    if (chosen)
+        return memory_copy_string(chosen);
+    if (!strstr(hypervisor_uri(hypervisor), "/session"))
+        return memory_copy_string("/var/lib/libvirt/qemu/vmshadow");
+    const char *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    return cache ? memory_format("%s/vmshadow", cache)
+                 : memory_format("%s/.cache/vmshadow", home ? home : "/tmp");
+}
+
+char *directory_existing_part(const char *path)
+{
+    char *part = memory_copy_string(path);
+    while (access(part, F_OK) != 0 && strcmp(part, "/") != 0 && strcmp(part, ".") != 0) {
+        char *parent = directory_of(part);
+        free(part);
+        part = parent;
+    }
+    return part;
+}
+
 static int make_one(const char *path, struct error *error)
 {
     if (mkdir(path, 0711) == 0 || errno == EEXIST)

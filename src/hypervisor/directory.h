@@ -4,11 +4,18 @@
 #define HYPERVISOR_DIRECTORY_H
 
 #include "base/error.h"
+#include "hypervisor/connection.h"
 
 #include <stdint.h>
 
 /* The directory part of a path, to be freed. */
 char *directory_of(const char *path);
+
+/* Where sockets, scratch and memory images of runs go unless `chosen` (or NULL) says so: where
+ * QEMU's user may make sockets. To be freed. */
+char *directory_for_run(const struct hypervisor *hypervisor, const char *chosen);
+/* What is there of a path that will be made, to be freed. */
+char *directory_existing_part(const char *path);
 
 /* Make `path` (0711) with missing parents. One that is there is fine. */
 int directory_make(const char *path, struct error *error);

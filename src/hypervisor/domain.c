@@ -92,7 +92,15 @@ const struct disk *domain_find_disk(const struct domain *domain, const char *tar
 
 /* ---- State ---- */
 
-static enum domain_state paused_state(int reason)
+/* libvirt keeps the name of an operation as the reason after its end, too: a VM that was started
+ * paused from a save image stays "paused (migrating)". */
+static bool has_job(virDomainPtr handle)
+{
+    virDomainJobInfo job;
+    return VIR(virDomainGetJobInfo(handle, &job)) != 0 || job.type != VIR_DOMAIN_JOB_NONE;
+}
+
+static enum domain_state paused_state(virDomainPtr handle, int reason)
 {
     switch (reason) {
     case VIR_DOMAIN_PAUSED_IOERROR:
@@ -103,6 +111,7 @@ static enum domain_state paused_state(int reason)
     case VIR_DOMAIN_PAUSED_SAVE:
     case VIR_DOMAIN_PAUSED_DUMP:
     case VIR_DOMAIN_PAUSED_SNAPSHOT:
+        return has_job(handle) ? DOMAIN_OTHER : DOMAIN_PAUSED;
     case VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
     case VIR_DOMAIN_PAUSED_STARTING_UP:
     case VIR_DOMAIN_PAUSED_POSTCOPY:
@@ -125,7 +134,7 @@ int domain_read_state(virDomainPtr handle, enum domain_state *ret_state, struct 
         *ret_state = DOMAIN_RUNNING;
         break;
     case VIR_DOMAIN_PAUSED:
-        *ret_state = paused_state(reason);
+        *ret_state = paused_state(handle, reason);
         break;
     case VIR_DOMAIN_SHUTOFF:
         *ret_state = VIR(virDomainHasManagedSaveImage(handle, 0)) == 1 ? DOMAIN_SAVED : DOMAIN_OFF;

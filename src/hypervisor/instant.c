@@ -12,7 +12,6 @@
 #include <sys/statvfs.h>
 #include <sys/un.h>
 
-#define SYSTEM_DIRECTORY "/var/lib/libvirt/qemu/vmshadow"
 #define LEAST_RESERVE (UINT64_C(1) << 30)
 /* A full file system may still tell some KiB free. */
 #define SMALLEST_RESERVE (UINT64_C(16) << 20)
@@ -20,23 +19,12 @@
 
 /* ---- The table ---- */
 
-/* Sockets go where QEMU's user may make them. */
-static char *default_directory(const struct hypervisor *hypervisor)
-{
-    if (!strstr(hypervisor_uri(hypervisor), "/session"))
-        return memory_copy_string(SYSTEM_DIRECTORY);
-    const char *cache = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-    return cache ? memory_format("%s/vmshadow", cache)
-                 : memory_format("%s/.cache/vmshadow", home ? home : "/tmp");
-}
-
 struct instants *instants_new(const struct instants_settings *settings)
 {
     struct instants *instants = NEW(struct instants);
     instants->hypervisor = settings->hypervisor;
     instants->undo = settings->undo;
-    instants->base = default_directory(settings->hypervisor);
+    instants->base = directory_for_run(settings->hypervisor, NULL);
     instants->scratch = memory_copy_string(settings->scratch_directory ? settings->scratch_directory
                                                                        : instants->base);
     instants->reserve = settings->scratch_reserve;
@@ -93,24 +81,12 @@ static struct instant *find(struct instants *instants, const char *set, const ch
 
 /* ---- Room ---- */
 
-/* What is there of a path that will be made. */
-static char *existing_part(const char *path)
-{
-    char *part = memory_copy_string(path);
-    while (access(part, F_OK) != 0 && strcmp(part, "/") != 0 && strcmp(part, ".") != 0) {
-        char *parent = directory_of(part);
-        free(part);
-        part = parent;
-    }
-    return part;
-}
-
 uint64_t instants_reserve(const struct instants *instants)
 {
     struct statvfs status;
     if (instants->reserve)
         return instants->reserve;
-    CLEANUP_FREE char *directory = existing_part(instants->scratch);
+    CLEANUP_FREE char *directory = directory_existing_part(instants->scratch);
     if (statvfs(directory, &status) != 0)
         return LEAST_RESERVE;
     uint64_t part = (uint64_t)status.f_blocks * status.f_frsize / 50;
@@ -119,7 +95,7 @@ uint64_t instants_reserve(const struct instants *instants)
 
 int instants_check_room(struct instants *instants, struct error *error)
 {
-    CLEANUP_FREE char *directory = existing_part(instants->scratch);
+    CLEANUP_FREE char *directory = directory_existing_part(instants->scratch);
     uint64_t room;
     if (directory_check_local(directory, error) != 0 ||
         directory_get_room(directory, &room, error) != 0)
@@ -226,6 +202,17 @@ static bool is_open(struct instant *instant)
     bool open = instant->state != INSTANT_ENDED;
     (void)pthread_mutex_unlock(&instant->lock);
     return open;
+}
+
+bool instants_is_prepared(struct instants *instants, const char *set, const char *uuid)
+{
+    struct instant *instant = find(instants, set, uuid);
+    if (!instant)
+        return false;
+    (void)pthread_mutex_lock(&instant->lock);
+    bool prepared = instant->state == INSTANT_PREPARED;
+    (void)pthread_mutex_unlock(&instant->lock);
+    return prepared;
 }
 
 int instants_prepare(struct instants *instants, const char *set, const struct domain *domain,

@@ -33,6 +33,8 @@ int instants_check_room(struct instants *instants, struct error *error);
  * watchdog when it returns. Changes nothing in the VM. `kind_running` decides which way. */
 int instants_prepare(struct instants *instants, const char *set, const struct domain *domain,
                      const char *const *targets, struct error *error);
+/* Was it prepared, and not begun or ended yet? */
+bool instants_is_prepared(struct instants *instants, const char *set, const char *uuid);
 /* Begin it: running or paused VM = virDomainBackupBegin; off = reflink clone where the file system
  * can, else the image itself, opened force-share (or locked, hold_stopped). Bounded, about 0.1 s.
  * ERROR_BUSY when a disk has a foreign block job. Several VMs may be begun at once. */

@@ -6,6 +6,11 @@
  *                       resume the VM when QEMU paused it for lack of scratch, wait for no job;
  *                       persistent. The socket's directory is the job's alone and goes, too. With
  *                       a member "was_paused": true the VM is never resumed
+ *   "return-vm"         {uuid, name, image, was_paused, disks, restart}: a VM that was paused, and
+ *                       perhaps saved to `image`, is what it was before: abort *our* save (its file
+ *                       is there), start the VM from the image if only that is left of it
+ *                       (`restart`), resume it unless it was paused before, remove the image with
+ *                       its directory, which is the image's alone; persistent
  *   "watch-scratch"     {directory, reserve, name}: undo nothing; its watch trips below the reserve
  *   "restore-domain"    {uuid, name, xml or null, new_xml, autostart, state}: the definition as it
  *                       was before a restore is defined again, with autostart, and the VM started
@@ -33,6 +38,8 @@ struct hypervisor *undo_pool_hypervisor(struct undo_pool *pool, struct error *er
 
 extern const struct undo_kind hypervisor_thaw_guest, hypervisor_end_backup_job,
     hypervisor_watch_scratch, hypervisor_restore_domain;
+
+extern const struct undo_kind hypervisor_return_vm;
 
 json_t *hypervisor_guest_arguments(const char *uuid, const char *name);
 json_t *hypervisor_job_arguments(const char *uuid, const char *name, const char *socket);

@@ -2,6 +2,8 @@
 #include "requester/manifest.h"
 #include "requester/run.h"
 
+#include "base/clock.h"
+
 #include "writers/vm/plan.h"
 
 #include <string.h>
@@ -125,6 +127,10 @@ static json_t *describe_plan(const struct plan *plan)
     json_set_string(vm, "method", plan_method_name(plan->method));
     json_set_string(vm, "caption", plan->caption);
     json_set_string(vm, "refused", plan->refused);
+    if (plan->pause_estimate < 0)
+        json_set(vm, "pause_estimate_ms", json_null());
+    else
+        json_set_integer(vm, "pause_estimate_ms", plan->pause_estimate / CLOCK_MILLISECOND);
     json_set(vm, "conditions", manifest_conditions(plan));
     json_set(vm, "disks", describe_disks(plan->domain));
     json_set(vm, "files", describe_files(plan->domain));

@@ -4,6 +4,8 @@
  *   vms[].conditions[].{number,text,holds,fact}
  *   clock_ns: wall clock minus monotonic clock of the host at the instant
  *   vms[].method, state, frozen_ms, paused_ms, autostart, persistent
+ *   vms[].pause (or
+ * null).{save_ms,instant_ms,resume_ms,paused_ns,saved_ns,returning_ns,returned_ns}
  *   vms[].frozen_file_systems, frozen_from_ns, instant_ns, thawed_ns (0 = none)
  *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
  *   vms[].left_out[].{target,reason}, vms[].interfaces[].{mac,type,source}

@@ -57,6 +57,7 @@ struct requester_selection {
 int requester_writers(const struct requester_host *host, json_t **ret_result, struct error *error);
 
 /* {"vms":[{"name","uuid","state","method","caption","refused" (reason or null),
+ *   "pause_estimate_ms" (or null),
  *   "conditions":[{"number","text","holds","fact"}],
  *   "disks":[{"target","device","source","format","size","included","reason"}],
  *   "files":[{"role","path"}]}]} : no VM is changed. */
@@ -70,6 +71,9 @@ struct requester_backup_options {
     uint64_t scratch_reserve;      /* bytes; 0 = default */
     int64_t freeze_limit;          /* ns until the last guest is frozen; 0 = 60 s */
     int64_t hold_limit;            /* ns from last guest frozen to first thaw; 0 = 10 s */
+    const char *image_directory;   /* of memory images; NULL = the scratch directory */
+    int64_t max_pause;             /* ns that a VM may be paused; 0 = 10 min */
+    bool refuse_saved_state;       /* no running VM may be paused: planning refuses it */
     bool hold_stopped;             /* keep the images of stopped VMs locked during the copy */
     bool no_auto_recovery;         /* context with NO_AUTORECOVERY: refused for child snapshots */
     bool full;                     /* backup type FULL instead of COPY */

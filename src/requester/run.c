@@ -33,6 +33,7 @@ struct undo_table run_undo_table(struct undo_pool *pool)
     kinds[count++] = hypervisor_thaw_guest;
     kinds[count++] = hypervisor_end_backup_job;
     kinds[count++] = hypervisor_watch_scratch;
+    kinds[count++] = hypervisor_return_vm;
     kinds[count++] = hypervisor_restore_domain;
     kinds[count++] = vm_restore_put_back_file;
     kinds[count++] = vm_restore_put_back_link;

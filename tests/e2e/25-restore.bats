@@ -42,16 +42,19 @@ define_network() {
     done
 }
 
-@test "B4: a running VM without guest agent is refused at planning, with the condition that does not hold" {
+@test "B4: a running VM without guest agent would be paused, and is refused where that is not allowed" {
     vm_define agentless --no-agent
     vm_start agentless
     run -0 --separate-stderr vmshadow inspect agentless --json
     [ "$(jq -r '.vms[0].method' <<<"$output")" = saved-state ]
     [ "$(jq '.vms[0].conditions[0].holds' <<<"$output")" = false ]
     [ "$(jq '.vms[0].conditions[1].holds' <<<"$output")" = true ]
-    [ "$(jq -r '.vms[0].refused' <<<"$output")" != null ]
-    run -4 --separate-stderr vmshadow backup agentless
-    [[ "$stderr" == *"VM agentless"*"agent"* ]]
+    [ "$(jq -r '.vms[0].refused' <<<"$output")" = null ]
+    [ "$(jq '.vms[0].pause_estimate_ms > 0' <<<"$output")" = true ]
+    run -4 --separate-stderr vmshadow backup agentless --refuse-saved-state
+    [[ "$stderr" == *"VM agentless"*"--refuse-saved-state"*"condition 1 "*"agent"* ]]
+    run -4 --separate-stderr vmshadow backup agentless --max-pause 1ms
+    [[ "$stderr" == *"VM agentless"*"--max-pause"* ]]
     vm_is agentless running
     virsh -q destroy agentless
     [ "$(backups)" = 0 ]

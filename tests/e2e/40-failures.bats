@@ -101,17 +101,6 @@ assert_untouched() {
     done
 }
 
-@test "a paused VM is refused at planning" {
-    vm_command "$b" agent hang-freeze
-    virsh -q suspend --domain "$b"
-    run -4 vmshadow backup "$a" "$b"
-    [[ "$output" == *"VM $b"* ]]
-    virsh -q resume --domain "$b"
-    vm_command "$b" agent normal
-    wait_for 30 vm_assert_running_and_thawed "$b"
-    assert_untouched
-}
-
 @test "two runs for one VM: the second is told who holds it" {
     rm -f "$TMPDIR/events"
     touch "$TMPDIR/hold"

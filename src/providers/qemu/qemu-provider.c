@@ -1,10 +1,15 @@
-/* One entry a snapshot, one a VM. Stages only act on the VMs that are off; for running ones the
- * writer has done the work in PrepareForSnapshot, as the published sequence wants it. */
+/* One entry a snapshot, one a VM. VMs that are off are prepared here; running and paused ones by
+ * the writer in PrepareForSnapshot, before it freezes or pauses them. At Commit begins what has not
+ * begun: VMs that are off, and those that the writer has paused. */
 #include "providers/qemu/qemu-provider.h"
 
 #include "base/memory.h"
+#include "base/point.h"
+#include "base/workers.h"
 
 #include <string.h>
+
+enum { BEGINS_AT_ONCE = 8 };
 
 struct owner { /* a VM with volumes in the set */
     struct domain *domain;
@@ -147,16 +152,37 @@ static vss_code end_prepare(void *object, const struct id *set, struct error *er
     return VSS_S_OK;
 }
 
+struct commit {
+    struct qemu_provider *provider;
+    const char *set;
+    struct error *errors; /* one an owner */
+};
+
+static int begin_one(void *context, unsigned index)
+{
+    struct commit *commit = context;
+    const char *uuid = commit->provider->owners[index].domain->uuid;
+    struct instants *instants = commit->provider->instants;
+    if (!instants_is_prepared(instants, commit->set, uuid))
+        return 0; /* a child snapshot: it began while the guest was frozen */
+    point_reached("before instant at commit");
+    if (instants_begin(instants, commit->set, uuid, &commit->errors[index]) != 0)
+        return -1;
+    point_reached("instant begun at commit");
+    return 0;
+}
+
+/* VMs stand still meanwhile, so all at once. */
 static vss_code commit(void *object, const struct id *set, struct error *error)
 {
     struct qemu_provider *provider = object;
-    for (size_t i = 0; i < provider->owner_count; i++) {
-        struct owner *owner = &provider->owners[i];
-        if (owner->offline &&
-            instants_begin(provider->instants, set->text, owner->domain->uuid, error) != 0)
-            return VSS_E_PROVIDER_VETO;
-    }
-    return VSS_S_OK;
+    CLEANUP_FREE struct error *errors = NEW_ARRAY(struct error, provider->owner_count + 1);
+    struct commit commit = {provider, set->text, errors};
+    if (workers_each((unsigned)provider->owner_count, BEGINS_AT_ONCE, begin_one, &commit) == 0)
+        return VSS_S_OK;
+    for (size_t i = 0; i < provider->owner_count; i++)
+        error_move(error, &errors[i]); /* the first one stays */
+    return VSS_E_PROVIDER_VETO;
 }
 
 static vss_code nothing(void *object, const struct id *set, struct error *error)

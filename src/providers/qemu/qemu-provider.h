@@ -1,9 +1,10 @@
 /* The qemu provider: point-in-time copies of VM disks on any storage (design.md section 4).
  *
  * A running VM's instant is a pull-mode backup job, which the VM writer began while the guest was
- * frozen; a stopped VM's is begun here, at Commit: a clone of the image where the file system can,
- * else the image itself. Either way a copy is an NBD export until it is deleted. A volume is
- * "VM-UUID/target". The copies are not persistent.
+ * frozen; that of a VM which the writer has paused and saved begins here, at Commit. So does a
+ * stopped VM's: a clone of the image where the file system can, else the image itself. Either way a
+ * copy is an NBD export until it is deleted. A volume is "VM-UUID/target". The copies are not
+ * persistent.
  */
 #ifndef PROVIDERS_QEMU_QEMU_PROVIDER_H
 #define PROVIDERS_QEMU_QEMU_PROVIDER_H

@@ -2,6 +2,8 @@
  * runs; what it answers is judged by plan-conditions.c, which asks nobody. */
 #include "writers/vm/plan.h"
 
+#include "hypervisor/saved-state.h"
+
 #include <string.h>
 
 const char *plan_method_name(enum plan_method method)
@@ -94,8 +96,7 @@ static enum plan_method choose(const struct plan *plan)
     return PLAN_CHILD_SNAPSHOT;
 }
 
-/* The first condition that does not hold, as the reason for an administrator. */
-static char *failing_condition(const struct plan *plan)
+char *plan_failing_condition(const struct plan *plan)
 {
     for (unsigned i = 0; i < PLAN_CONDITIONS; i++)
         if (!plan->conditions[i].holds)
@@ -112,6 +113,17 @@ static const struct disk *disk_with_foreign_job(const struct domain *domain)
     return NULL;
 }
 
+static char *refuse_save(const struct plan *plan)
+{
+    CLEANUP_FREE char *obstacle = saved_state_obstacle(plan->domain);
+    if (!obstacle)
+        return NULL;
+    CLEANUP_FREE char *reason = plan_failing_condition(plan);
+    return memory_format("its memory cannot be saved (%s), and it cannot be backed up by child "
+                         "snapshot: %s",
+                         obstacle, reason);
+}
+
 static char *find_refusal(const struct plan *plan)
 {
     const struct disk *busy = disk_with_foreign_job(plan->domain);
@@ -123,13 +135,10 @@ static char *find_refusal(const struct plan *plan)
     if (plan->domain->state == DOMAIN_SAVED)
         return memory_copy_string("it has a saved state (managed save), and backing up a memory "
                                   "image is not supported yet; start it or drop the saved state");
-    if (plan->method == PLAN_SAVED_STATE) {
-        CLEANUP_FREE char *reason = failing_condition(plan);
-        return memory_format("it cannot be backed up by child snapshot, and saved state is not "
-                             "supported yet: %s",
-                             reason);
-    }
-    return NULL;
+    if (plan->domain->state == DOMAIN_PAUSED_IO)
+        return memory_copy_string("QEMU has paused it for an I/O error: see to its disks, then "
+                                  "resume it");
+    return plan->method == PLAN_SAVED_STATE ? refuse_save(plan) : NULL;
 }
 
 struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, const char *location,
@@ -137,6 +146,7 @@ struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, cons
 {
     struct plan *plan = NEW(struct plan);
     plan->domain = domain;
+    plan->pause_estimate = -1;
     plan->location = memory_copy_string(location);
     find_facts(hypervisor, plan, agent_limit);
     plan->method = choose(plan);

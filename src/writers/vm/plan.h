@@ -27,8 +27,10 @@ struct plan {
     struct domain *domain;
     enum plan_method method;
     struct plan_condition conditions[PLAN_CONDITIONS]; /* [0] is condition 1 */
-    char *caption;  /* "Backup Using Child Partition Snapshot\web1" */
-    char *refused;  /* why this VM cannot be backed up, NULL = it can */
+    char *caption; /* "Backup Using Child Partition Snapshot\web1" */
+    char *refused; /* why this VM cannot be backed up, NULL = it can */
+    /* Saved state of a running VM: ns that it would be paused, about; -1 = not estimated. */
+    int64_t pause_estimate;
     char *location; /* snapshot file location set by the administrator, NULL = beside each disk */
 };
 
@@ -41,6 +43,10 @@ struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, cons
                       int64_t agent_limit);
 void plan_free(struct plan *plan); /* NULL allowed */
 DEFINE_CLEANUP(plan)
+
+/* The first condition that does not hold, with its fact, as the reason for an administrator; ""
+ * when all hold. To be freed. */
+char *plan_failing_condition(const struct plan *plan);
 
 /* Parts of plan_new() that judge facts without asking anybody; for tests and plan.c. */
 void plan_judge_location(const struct domain *domain, const char *location,

@@ -69,6 +69,7 @@ int vm_writer_make_plans(struct vm_writer *writer, struct plan ***ret_plans, siz
     struct planning planning = {writer, domains, plans};
     (void)workers_each((unsigned)wanted, PLANS_AT_ONCE, plan_one, &planning);
     domain_list_free(domains, wanted);
+    vm_writer_estimate(writer, plans, wanted);
     *ret_plans = plans;
     *ret_count = wanted;
     return 0;

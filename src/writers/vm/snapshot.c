@@ -1,7 +1,7 @@
-/* PrepareForSnapshot of child VM snapshots: one instant for all of them.
+/* PrepareForSnapshot, and child VM snapshots: one instant for all of them.
  *
- *   plans once more ─► undo steps known ─► freeze all ═ barrier ═► begin all instants, copy small
- *   files ─► thaw all ─► every guest says thawed ─► steps struck out
+ *   plans once more ─► undo steps known ─► saved VMs (save.c) ─► freeze all ═ barrier ═► begin all
+ * instants, copy small files ─► thaw all ─► every guest says thawed ─► steps struck out
  *
  * All guests are frozen before the first instant begins and none is thawed before the last one has
  * begun: so a transaction over two guests is either before or after the instant in both. Between
@@ -50,16 +50,6 @@ void vm_clear(struct vm *vm)
     *vm = (struct vm){0};
 }
 
-static bool is_child(const struct vm *vm)
-{
-    return vm->plan->method == PLAN_CHILD_SNAPSHOT;
-}
-
-static const char *uuid_of(const struct vm *vm)
-{
-    return vm->plan->domain->uuid;
-}
-
 /* ---- Looking again ---- */
 
 static const struct plan *find_plan(struct plan *const *plans, size_t count, const char *uuid)
@@ -91,7 +81,7 @@ static int look_again(struct vm_writer *writer, struct error *error)
     int result = 0;
     for (size_t i = 0; i < writer->vm_count && result == 0; i++) {
         struct vm *vm = &writer->vms[i];
-        result = vm_writer_compare_plans(vm->plan, find_plan(plans, count, uuid_of(vm)), error);
+        result = vm_writer_compare_plans(vm->plan, find_plan(plans, count, vm_uuid(vm)), error);
     }
     vm_writer_free_plans(plans, count);
     return result;
@@ -134,7 +124,7 @@ static int freeze(struct instant *instant, struct vm *vm)
     vm->asked_to_freeze = true;
     vm->frozen_from = clock_monotonic();
     point_reached("before freeze");
-    if (agent_freeze(instant->writer->settings.hypervisor, uuid_of(vm), left, &vm->frozen_count,
+    if (agent_freeze(instant->writer->settings.hypervisor, vm_uuid(vm), left, &vm->frozen_count,
                      &vm->error) != 0) {
         (void)error_prefix(&vm->error, "freeze: ");
         return error_advise(
@@ -150,7 +140,7 @@ static int freeze(struct instant *instant, struct vm *vm)
 
 static int begin(struct instant *instant, struct vm *vm)
 {
-    if (instants_begin(instant->writer->settings.instants, instant->writer->set, uuid_of(vm),
+    if (instants_begin(instant->writer->settings.instants, instant->writer->set, vm_uuid(vm),
                        &vm->error) != 0)
         return -1;
     vm->instant = clock_monotonic();
@@ -186,7 +176,7 @@ static int begin_one(void *context, unsigned index)
 static int thaw(struct hypervisor *hypervisor, struct vm *vm, int64_t limit)
 {
     int thawed = 0;
-    if (agent_thaw(hypervisor, uuid_of(vm), limit, &thawed, &vm->error) != 0) {
+    if (agent_thaw(hypervisor, vm_uuid(vm), limit, &thawed, &vm->error) != 0) {
         (void)error_prefix(&vm->error, "thaw: ");
         return error_advise(&vm->error, "guest-not-thawed",
                             "the watchdog process asks until the guest says thawed; look in the "
@@ -295,7 +285,7 @@ static int take_instants(struct vm_writer *writer, struct error *error)
     CLEANUP_FREE struct vm **children = NEW_ARRAY(struct vm *, writer->vm_count);
     size_t count = 0;
     for (size_t i = 0; i < writer->vm_count; i++)
-        if (is_child(&writer->vms[i]))
+        if (vm_is_child(&writer->vms[i]))
             children[count++] = &writer->vms[i];
     if (writer->settings.barrier || count == 0)
         return count ? take_instant(writer, children, count, error) : 0;
@@ -313,7 +303,7 @@ static int take_instants(struct vm_writer *writer, struct error *error)
 static int confirm_thawed(struct vm_writer *writer, struct vm *vm, struct error *error)
 {
     bool frozen = true;
-    if (agent_is_frozen(writer->settings.hypervisor, uuid_of(vm), THAW_LIMIT, &frozen, error) != 0)
+    if (agent_is_frozen(writer->settings.hypervisor, vm_uuid(vm), THAW_LIMIT, &frozen, error) != 0)
         return error_prefix(error, "after the thaw: ");
     if (frozen)
         return error_set(error, ERROR_FAILED, "VM %s: the guest still says frozen after its thaw",
@@ -324,44 +314,36 @@ static int confirm_thawed(struct vm_writer *writer, struct vm *vm, struct error 
     return 0;
 }
 
-static void record(struct vm *vm, const struct writer_event *event)
+static int prepare_vms(struct vm_writer *writer, struct error *error)
 {
-    struct component *component = component_set_find(event->components, "", uuid_of(vm));
-    CLEANUP_JSON json_t *facts = json_object();
-    json_set_string(facts, "method", plan_method_name(vm->plan->method));
-    int64_t frozen = is_child(vm) ? vm->thawed_at - vm->frozen_from : 0;
-    json_set_integer(facts, "frozen_ms", (frozen + CLOCK_MILLISECOND - 1) / CLOCK_MILLISECOND);
-    json_set_integer(facts, "paused_ms", 0);
-    json_set_integer(facts, "frozen_file_systems", is_child(vm) ? vm->frozen_count : 0);
-    json_set_integer(facts, "frozen_from_ns", vm->frozen_from);
-    json_set_integer(facts, "instant_ns", vm->instant);
-    json_set_integer(facts, "thawed_ns", vm->thawed_at);
-    CLEANUP_FREE char *text = json_text(facts);
-    if (component)
-        (void)component_set_backup_metadata(event->components, component, text);
+    for (size_t i = 0; i < writer->vm_count; i++) {
+        struct vm *vm = &writer->vms[i];
+        if (vm_is_child(vm) && prepare_vm(writer, vm, error) != 0)
+            return -1;
+        if (vm->plan->method == PLAN_OFFLINE && vm_capture_files(vm, error) != 0)
+            return -1;
+    }
+    return vm_writer_prepare_saves(writer, error);
+}
+
+static vss_code failure_code(const struct error *error)
+{
+    return error && error->kind == ERROR_TIMEOUT ? VSS_E_WRITERERROR_TIMEOUT
+                                                 : VSS_E_WRITERERROR_RETRYABLE;
 }
 
 vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_event *event,
                                  struct error *error)
 {
-    if (hold_planned(writer, error) != 0 || look_again(writer, error) != 0)
+    if (hold_planned(writer, error) != 0 || look_again(writer, error) != 0 ||
+        prepare_vms(writer, error) != 0 || undo_check(writer->settings.undo, error) != 0)
         return VSS_E_WRITERERROR_RETRYABLE;
+    if (vm_writer_take_saves(writer, error) != 0 || take_instants(writer, error) != 0)
+        return failure_code(error);
     for (size_t i = 0; i < writer->vm_count; i++) {
-        struct vm *vm = &writer->vms[i];
-        if (is_child(vm) && prepare_vm(writer, vm, error) != 0)
+        if (vm_is_child(&writer->vms[i]) && confirm_thawed(writer, &writer->vms[i], error) != 0)
             return VSS_E_WRITERERROR_RETRYABLE;
-        if (!is_child(vm) && vm_capture_files(vm, error) != 0)
-            return VSS_E_WRITERERROR_RETRYABLE;
-    }
-    if (undo_check(writer->settings.undo, error) != 0)
-        return VSS_E_WRITERERROR_RETRYABLE;
-    if (take_instants(writer, error) != 0)
-        return error && error->kind == ERROR_TIMEOUT ? VSS_E_WRITERERROR_TIMEOUT
-                                                     : VSS_E_WRITERERROR_RETRYABLE;
-    for (size_t i = 0; i < writer->vm_count; i++) {
-        if (is_child(&writer->vms[i]) && confirm_thawed(writer, &writer->vms[i], error) != 0)
-            return VSS_E_WRITERERROR_RETRYABLE;
-        record(&writer->vms[i], event);
+        vm_record(&writer->vms[i], event);
     }
     return undo_check(writer->settings.undo, error) == 0 ? VSS_S_OK : VSS_E_WRITERERROR_RETRYABLE;
 }
@@ -375,11 +357,13 @@ static int undo_one(void *context, unsigned index)
     struct error ignored = ERROR_INIT; /* what cannot be undone here stays with the watchdog */
     if (!vm->prepared || vm->left_to_watchdog)
         return 0;
-    if (instants_end(writer->settings.instants, writer->set, uuid_of(vm), &ignored) != 0)
+    if (instants_end(writer->settings.instants, writer->set, vm_uuid(vm), &ignored) != 0)
+        error_clear(&ignored);
+    if (saved_state_end(TAKE_PTR(vm->saved), &ignored) != 0) /* the watchdog goes on with it */
         error_clear(&ignored);
     int64_t deadline = clock_monotonic() + UNDO_LIMIT;
     if (vm->asked_to_freeze && vm->thaw_known &&
-        agent_thaw_until(writer->settings.hypervisor, uuid_of(vm), deadline, &ignored) != 0) {
+        agent_thaw_until(writer->settings.hypervisor, vm_uuid(vm), deadline, &ignored) != 0) {
         vm->left_to_watchdog = true; /* the step stays open: it asks until the guest answers */
         return -1;
     }

@@ -2,6 +2,7 @@
 #ifndef WRITERS_VM_VM_WRITER_PRIVATE_H
 #define WRITERS_VM_VM_WRITER_PRIVATE_H
 
+#include "hypervisor/saved-state.h"
 #include "writers/vm/vm-writer.h"
 
 /* One VM of the backup that is under way. */
@@ -14,6 +15,7 @@ struct vm {
     bool thaw_known;                         /* thaw_step is open */
     int frozen_count;                        /* file systems, as the guest says */
     int64_t frozen_from, instant, thawed_at; /* monotonic ns */
+    struct saved_state *saved; /* method saved state: from PrepareForSnapshot to the end */
     struct error error;
     struct vm_capture *captures;
     size_t capture_count;
@@ -42,6 +44,7 @@ struct vm_writer {
     size_t plan_count;
     struct vm *vms;
     size_t vm_count;
+    uint64_t image_rate; /* bytes per second of the directory of memory images; 0 = not measured */
     char set[id_text_size];
     struct restored_vm *restores;
     size_t restore_count;
@@ -63,6 +66,33 @@ vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_e
 /* Thaws every guest that was asked to freeze and ends the instants; idempotent. */
 void vm_writer_undo_snapshot(struct vm_writer *writer);
 void vm_clear(struct vm *vm);
+
+/* record.c: what was found out about a VM, as the component's backup metadata. */
+void vm_record(const struct vm *vm, const struct writer_event *event);
+static inline bool vm_is_child(const struct vm *vm)
+{
+    return vm->plan->method == PLAN_CHILD_SNAPSHOT;
+}
+static inline bool vm_is_saved(const struct vm *vm)
+{
+    return vm->plan->method == PLAN_SAVED_STATE;
+}
+static inline const char *vm_uuid(const struct vm *vm)
+{
+    return vm->plan->domain->uuid;
+}
+
+/* save.c: the saved-state VMs of the set. */
+struct saved_state_settings vm_writer_saved_state_settings(const struct vm_writer *writer);
+/* Room, directories and undo steps; nothing is changed in a VM yet. */
+int vm_writer_prepare_saves(struct vm_writer *writer, struct error *error);
+/* Pause each and write its memory, NVRAM and TPM state; all stand still when it returns 0. */
+int vm_writer_take_saves(struct vm_writer *writer, struct error *error);
+/* Each VM back to what it was, then what was found out. */
+vss_code vm_writer_post_snapshot(void *object, const struct writer_event *event,
+                                 struct error *error);
+/* estimate.c: how long each VM would be paused; refuses those that shall not be. */
+void vm_writer_estimate(struct vm_writer *writer, struct plan *const *plans, size_t count);
 
 /* capture.c: small files into memory, bounded. */
 int vm_capture_files(struct vm *vm, struct error *error);

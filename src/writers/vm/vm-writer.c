@@ -44,6 +44,8 @@ int vm_writer_new(const struct vm_writer_settings *settings, struct vm_writer **
         writer->settings.freeze_limit = 60 * CLOCK_SECOND;
     if (!writer->settings.hold_limit)
         writer->settings.hold_limit = 10 * CLOCK_SECOND;
+    if (!writer->settings.pause_limit)
+        writer->settings.pause_limit = 600 * CLOCK_SECOND;
     *ret_writer = writer;
     return 0;
 }
@@ -235,7 +237,7 @@ struct writer_description vm_writer_description(struct vm_writer *writer)
         .prepare_snapshot = prepare_snapshot,
         .freeze = nothing,
         .thaw = nothing,
-        .post_snapshot = nothing,
+        .post_snapshot = vm_writer_post_snapshot,
         .backup_complete = nothing,
         .backup_shutdown = backup_shutdown,
         .abort = abort_backup,
@@ -247,6 +249,8 @@ struct writer_description vm_writer_description(struct vm_writer *writer)
         .callbacks = &callbacks,
         .writer = writer,
     };
+    description.limits.event[VSS_EVENT_PREPARE_FOR_SNAPSHOT] =
+        900 * CLOCK_SECOND + writer->settings.pause_limit;
     (void)id_parse(VM_WRITER_ID, &description.class_id);
     return description;
 }

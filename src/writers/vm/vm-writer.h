@@ -4,11 +4,13 @@
  * |--------------------|-----------------------------------------------------------------------|
  * | Identify           | a plan for each VM; one selectable component per VM, with its files   |
  * | PrepareForBackup   | the plans of the chosen VMs again; refuses what cannot be done        |
- * | PrepareForSnapshot | plans once more (a method lost since fails the set); freezes all      |
- * |                    | guests, then begins all instants, copies NVRAM and TPM state, thaws   |
+ * | PrepareForSnapshot | plans once more (a method lost since fails the set); saves all VMs of |
+ * |                    | the saved-state method, which stand still then; freezes all guests,   |
+ * |                    | then begins all instants, copies NVRAM and TPM state, thaws           |
  * | Freeze, Thaw       | nothing: no libvirt call is made                                      |
- * | PostSnapshot       | nothing to roll back: the job's instant is the guest's                |
- * | Abort, Shutdown    | thaws what is frozen, ends the instants; idempotent                   |
+ * | PostSnapshot       | saved VMs return; nothing to roll back: an instant is the guest's     |
+ * | Abort, Shutdown    | thaws what is frozen, ends the instants, returns what is saved and    |
+ * |                    | removes the memory images; idempotent                                 |
  * | PreRestore         | powers off, sets files aside, undefines                               |
  * | PostRestore        | asks for every component's file restore status, then registers        |
  *
@@ -47,6 +49,10 @@ struct vm_writer_settings {
     int64_t agent_limit;          /* ns per question to an agent; 0 = 5 s */
     int64_t freeze_limit;         /* ns until the last guest is frozen; 0 = 60 s */
     int64_t hold_limit;           /* ns from last guest frozen to first thaw; 0 = 10 s */
+    const char *image_directory;  /* of memory images; NULL = default; see saved-state.h */
+    uint64_t image_reserve;       /* bytes that stay free there; 0 = default */
+    int64_t pause_limit;          /* ns that a VM may be paused; 0 = 10 min */
+    bool refuse_saved_state;      /* plans refuse to pause a running VM */
     /* false: each VM is frozen, taken and thawed by itself, so that a test can see that the test of
      * the common instant fails without the barrier. */
     bool barrier;
@@ -73,6 +79,16 @@ struct vm_capture {
 };
 size_t vm_writer_captures(const struct vm_writer *writer, const char *uuid,
                           const struct vm_capture **ret_captures);
+
+/* The memory of a VM of the set, as a libvirt save image of the set's instant. */
+struct vm_memory {
+    const char *path;
+    bool paused; /* it continues paused */
+};
+/* false = it has none (off, or child snapshot). Valid from PostSnapshot until BackupShutdown; owned
+ * by the writer. Call it between events only. */
+bool vm_writer_memory(const struct vm_writer *writer, const char *uuid,
+                      struct vm_memory *ret_memory);
 
 /* The volume of the set that a disk is: "UUID/target", to be freed; and back. */
 char *vm_writer_volume(const char *uuid, const char *target);

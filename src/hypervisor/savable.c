@@ -1,0 +1,70 @@
+/* What libvirt and QEMU cannot save: looked for in the live XML, so that such a VM is refused by
+ * name before anything is touched. What this list does not know is told by libvirt when the VM is
+ * saved, and fails the set then. */
+#include "hypervisor/saved-state.h"
+
+#include "hypervisor/domain-xml.h"
+#include "hypervisor/xml.h"
+
+#include <string.h>
+
+static char *file_system_share(const xmlNode *devices)
+{
+    const xmlNode *share = xml_child(devices, "filesystem");
+    if (!share)
+        return NULL;
+    CLEANUP_FREE char *source = xml_attribute(xml_child(share, "source"), "dir");
+    CLEANUP_FREE char *target = xml_attribute(xml_child(share, "target"), "dir");
+    return memory_format("it shares a file system with the host (%s as %s)", source ? source : "?",
+                         target ? target : "?");
+}
+
+/* Memory that other processes share, and devices whose state is outside QEMU. */
+static char *shared_device(const xmlNode *devices)
+{
+    const xmlNode *shared = xml_child(devices, "shmem");
+    for (; shared; shared = xml_next(shared)) {
+        const xmlNode *model = xml_child(shared, "model");
+        if (xml_attribute_is(shared, "role", "master") &&
+            xml_attribute_is(model, "type", "ivshmem-plain"))
+            continue;
+        CLEANUP_FREE char *name = xml_attribute(shared, "name");
+        return memory_format("it shares memory %s with others", name ? name : "");
+    }
+    for (const xmlNode *i = xml_child(devices, "interface"); i; i = xml_next(i))
+        if (xml_attribute_is(i, "type", "vdpa"))
+            return memory_copy_string("it has a network adapter of the host (vdpa)");
+    for (const xmlNode *m = xml_child(devices, "memory"); m; m = xml_next(m))
+        if (xml_attribute_is(m, "model", "virtio-pmem"))
+            return memory_copy_string("it has persistent memory of the host (virtio-pmem)");
+    return NULL;
+}
+
+static char *passed_through(const xmlNode *devices)
+{
+    for (const xmlNode *t = xml_child(devices, "tpm"); t; t = xml_next(t))
+        if (xml_attribute_is(xml_child(t, "backend"), "type", "passthrough"))
+            return memory_copy_string("the host's TPM is passed through to it");
+    for (const xmlNode *s = xml_child(devices, "smartcard"); s; s = xml_next(s))
+        if (xml_attribute_is(s, "mode", "host"))
+            return memory_copy_string("a smart card of the host is passed through to it");
+    return NULL;
+}
+
+char *saved_state_obstacle(const struct domain *domain)
+{
+    if (!domain->live_xml)
+        return NULL;
+    if (domain->host_device_count)
+        return memory_format("host device %s is passed through to it", domain->host_devices[0]);
+    CLEANUP_XML xmlDocPtr document =
+        xml_parse(domain->live_xml, DOMAIN_XML_LIMIT, "the domain XML", NULL);
+    const xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
+    const xmlNode *devices = xml_child(root, "devices");
+    if (xml_child(root, "launchSecurity"))
+        return memory_copy_string("its memory is encrypted by the processor (launchSecurity)");
+    char *found = file_system_share(devices);
+    if (!found)
+        found = shared_device(devices);
+    return found ? found : passed_through(devices);
+}

@@ -1,0 +1,287 @@
+/* Taking a memory image in place, or by saving and starting again; and the return. */
+#include "hypervisor/saved-state-private.h"
+
+#include "base/id.h"
+#include "base/point.h"
+#include "hypervisor/backup-job.h"
+#include "hypervisor/directory.h"
+#include "hypervisor/domain-private.h"
+#include "hypervisor/undo-kinds.h"
+
+#include <string.h>
+
+#define DEFAULT_LIMIT (600 * CLOCK_SECOND)
+#define DEFAULT_RESERVE (INT64_C(1) << 30)
+
+/* ---- Prepare ---- */
+
+static struct saved_state *state_new(const struct saved_state_settings *settings,
+                                     const struct domain *domain)
+{
+    struct saved_state *state = NEW(struct saved_state);
+    CLEANUP_FREE char *base = directory_for_run(settings->hypervisor, settings->directory);
+    struct id id = id_new();
+    size_t files = 0;
+    state->hypervisor = settings->hypervisor;
+    state->undo = settings->undo;
+    state->uuid = memory_copy_string(domain->uuid);
+    state->name = memory_copy_string(domain->name);
+    state->was_paused = domain->state != DOMAIN_RUNNING;
+    state->persistent = domain->persistent;
+    state->limit = settings->limit ? settings->limit : DEFAULT_LIMIT;
+    state->directory = memory_format("%s/%.8s.memory", base, id.text);
+    state->image = memory_format("%s/image", state->directory);
+    state->snapshot_xml = saved_state_snapshot_xml(domain, state->image);
+    for (size_t i = 0; i < domain->disk_count; i++)
+        if (!domain->disks[i].read_only && domain->disks[i].layer_count &&
+            domain->disks[i].layers[0].path)
+            ARRAY_APPEND(state->disk_files, files,
+                         memory_copy_string(domain->disks[i].layers[0].path));
+    ARRAY_APPEND(state->disk_files, files, NULL);
+    return state;
+}
+
+static void state_free(struct saved_state *state)
+{
+    for (char **file = state->disk_files; *file; file++)
+        free(*file);
+    free(state->disk_files);
+    free(state->snapshot_xml);
+    free(state->image);
+    free(state->directory);
+    free(state->name);
+    free(state->uuid);
+    free(state);
+}
+
+static int add_step(struct saved_state *state, const char *kind, json_t *arguments,
+                    struct error *error)
+{
+    uint64_t step;
+    if (undo_add(state->undo, state->uuid, kind, arguments, &step, error) != 0)
+        return -1;
+    state->steps[state->step_count++] = step;
+    return 0;
+}
+
+static json_t *return_arguments(const struct saved_state *state, bool restart)
+{
+    json_t *arguments = hypervisor_guest_arguments(state->uuid, state->name), *disks = json_array();
+    json_set_string(arguments, "image", state->image);
+    json_set_boolean(arguments, "was_paused", state->was_paused);
+    json_set_boolean(arguments, "restart", restart);
+    for (char **file = state->disk_files; *file; file++)
+        json_append(disks, json_string(*file));
+    json_set(arguments, "disks", disks);
+    return arguments;
+}
+
+static int add_return_step(struct saved_state *state, bool restart, struct error *error)
+{
+    if (add_step(state, hypervisor_return_vm.name, return_arguments(state, restart), error) != 0)
+        return -1;
+    state->return_step = state->steps[state->step_count - 1];
+    return 0;
+}
+
+static int refuse_other_jobs(const struct saved_state *state, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    enum backup_job_state job;
+    virDomainJobInfo info;
+    if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0 ||
+        backup_job_look(call.domain, NULL, &job, error) != 0)
+        return -1;
+    bool other =
+        VIR(virDomainGetJobInfo(call.domain, &info)) == 0 && info.type != VIR_DOMAIN_JOB_NONE;
+    if (job == BACKUP_JOB_NONE && !other)
+        return 0;
+    return error_set(error, ERROR_BUSY,
+                     "VM %s: another operation runs on it (backup, saving, migration, ...)",
+                     state->name);
+}
+
+static int make_known(struct saved_state *state, const char *base, uint64_t reserve,
+                      struct error *error)
+{
+    if (directory_make(base, error) != 0 || directory_check_local(base, error) != 0 ||
+        add_step(state, "remove-directory", undo_path_arguments(state->directory), error) != 0 ||
+        add_step(state, "remove-file", undo_path_arguments(state->image), error) != 0 ||
+        add_step(state, hypervisor_watch_scratch.name,
+                 hypervisor_scratch_arguments(base, reserve, state->name), error) != 0 ||
+        add_return_step(state, false, error) != 0)
+        return -1;
+    return directory_make_private(state->directory, "/var/lib/libvirt/qemu", error);
+}
+
+int saved_state_prepare(const struct saved_state_settings *settings, const struct domain *domain,
+                        struct saved_state **ret_state, struct error *error)
+{
+    if (domain->state != DOMAIN_RUNNING && domain->state != DOMAIN_PAUSED)
+        return error_set(error, ERROR_BUSY, "VM %s is %s: it cannot be saved", domain->name,
+                         domain_state_name(domain->state));
+    CLEANUP_FREE char *base = directory_for_run(settings->hypervisor, settings->directory);
+    struct saved_state *state = state_new(settings, domain);
+    if (refuse_other_jobs(state, error) != 0 ||
+        make_known(state, base, settings->reserve ? settings->reserve : DEFAULT_RESERVE, error) !=
+            0) {
+        (void)error_prefix(error, "VM %s: saved state: ", domain->name);
+        (void)saved_state_end(state, NULL);
+        return -1;
+    }
+    *ret_state = state;
+    return 0;
+}
+
+/* ---- Take ---- */
+
+static int pause_vm(struct saved_state *state, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
+        return -1;
+    state->times.paused = clock_monotonic();
+    if (!state->was_paused && VIR(virDomainSuspend(call.domain)) != 0)
+        return call_error(error, "VM %s cannot be paused", state->name);
+    point_reached("paused");
+    return 0;
+}
+
+static bool is_unsupported(int code)
+{
+    return code == VIR_ERR_OPERATION_UNSUPPORTED || code == VIR_ERR_CONFIG_UNSUPPORTED ||
+           code == VIR_ERR_ARGUMENT_UNSUPPORTED || code == VIR_ERR_NO_SUPPORT;
+}
+
+/* 1 = libvirt cannot do it for this VM. */
+static int save_in_place(struct saved_state *state, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
+        return -1;
+    virDomainSnapshotPtr snapshot = VIR(virDomainSnapshotCreateXML(
+        call.domain, state->snapshot_xml, VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA));
+    if (!snapshot) {
+        bool unsupported = is_unsupported(call_last_code());
+        (void)call_error(error, "VM %s: its memory cannot be saved", state->name);
+        return unsupported ? 1 : -1;
+    }
+    (void)virDomainSnapshotFree(snapshot);
+    return 0;
+}
+
+static int save_and_start(struct saved_state *state, struct error *error)
+{
+    if (!state->persistent)
+        return error_set(error, ERROR_REFUSED,
+                         "VM %s is transient: it cannot be saved and started again", state->name);
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (add_return_step(state, true, error) != 0 ||
+        call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
+        return -1;
+    point_reached("before save");
+    if (VIR(virDomainSaveFlags(call.domain, state->image, NULL, 0)) != 0)
+        return call_error(error, "VM %s: its memory cannot be saved", state->name);
+    point_reached("saved and off");
+    if (VIR(virDomainRestoreFlags(call.connection, state->image, NULL, VIR_DOMAIN_SAVE_PAUSED)) !=
+        0)
+        return call_error(error, "VM %s cannot be started from the image of its memory",
+                          state->name);
+    return 0;
+}
+
+static bool is_restart_wanted(void)
+{
+    const char *value = getenv("VMSHADOW_TEST_SAVE"); /* a debug door: CONTRIBUTING.md */
+    return value && strcmp(value, "restart") == 0;
+}
+
+static int save(struct saved_state *state, struct error *error)
+{
+    struct error unsupported = ERROR_INIT;
+    int result = is_restart_wanted() ? 1 : save_in_place(state, &unsupported);
+    if (result < 0) {
+        error_move(error, &unsupported);
+        return -1;
+    }
+    return result == 0 ? 0 : save_and_start(state, error);
+}
+
+int saved_state_take(struct saved_state *state, struct error *error)
+{
+    CLEANUP_FREE char *what = memory_format("VM %s was paused longer than the limit of %lld s",
+                                            state->name, (long long)(state->limit / CLOCK_SECOND));
+    if (undo_lease(state->undo, state->return_step, clock_monotonic() + state->limit, what,
+                   error) != 0)
+        return -1;
+    point_reached("before pause");
+    if (pause_vm(state, error) != 0 || save(state, error) != 0)
+        return -1;
+    if (!saved_state_is_whole(state->image))
+        return error_set(error, ERROR_FAILED, "VM %s: libvirt left no whole image of its memory",
+                         state->name);
+    state->times.saved = clock_monotonic();
+    point_reached("memory saved");
+    return 0;
+}
+
+/* ---- Return and end ---- */
+
+static int resume(struct saved_state *state, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    enum domain_state now;
+    if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0 ||
+        domain_read_state(call.domain, &now, error) != 0)
+        return -1;
+    if (now != DOMAIN_PAUSED)
+        return error_set(error, ERROR_FAILED,
+                         "VM %s is %s: somebody changed its state while its memory and disks were "
+                         "taken",
+                         state->name, domain_state_name(now));
+    if (!state->was_paused && VIR(virDomainResume(call.domain)) != 0)
+        return call_error(error, "VM %s cannot be resumed", state->name);
+    return 0;
+}
+
+int saved_state_return(struct saved_state *state, struct error *error)
+{
+    state->times.returning = clock_monotonic();
+    point_reached("before return");
+    if (resume(state, error) != 0)
+        return -1;
+    state->times.returned = clock_monotonic();
+    point_reached("returned");
+    /* All but the first two, which remove the image. */
+    for (; state->step_count > 2; state->step_count--)
+        if (undo_strike(state->undo, state->steps[state->step_count - 1], error) != 0)
+            return -1;
+    return 0;
+}
+
+int saved_state_end(struct saved_state *state, struct error *error)
+{
+    int result = 0;
+    if (!state)
+        return 0;
+    while (state->step_count > 0)
+        if (undo_run(state->undo, state->steps[--state->step_count], error) != 0)
+            result = -1;
+    state_free(state);
+    return result;
+}
+
+const char *saved_state_image(const struct saved_state *state)
+{
+    return state->image;
+}
+
+bool saved_state_was_paused(const struct saved_state *state)
+{
+    return state->was_paused;
+}
+
+struct saved_state_times saved_state_times(const struct saved_state *state)
+{
+    return state->times;
+}

@@ -1,0 +1,222 @@
+/* The undo of a pause with its memory image: the VM is what it was before; see undo-kinds.h.
+ *
+ * Whoever was killed may have left a call of his in libvirtd: first the image's directory is
+ * renamed (it is the image's alone), so that a save that comes late cannot make its file and fails;
+ * a pause that comes late is found by a second look. A save that is under way is ours when its file
+ * is there, and is aborted before anything else: a resume alone would wait for all of it.
+ *
+ *   off, saved by us ─► started from the image, paused     saving ─► aborted
+ *   paused ─► resumed, unless it was paused before         running, gone, off for another reason ─►
+ * done
+ */
+#include "hypervisor/undo-kinds.h"
+
+#include "hypervisor/directory.h"
+#include "hypervisor/domain-private.h"
+#include "hypervisor/saved-state-private.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#define ATTEMPT_LIMIT (10 * CLOCK_SECOND)
+#define LOOK_PAUSE (20 * CLOCK_MILLISECOND)
+#define ABORT_AGAIN (3 * CLOCK_SECOND)
+#define LATE_PAUSE (1 * CLOCK_SECOND)
+
+struct returning {
+    const json_t *arguments;
+    const char *uuid, *name;
+    char *image; /* under the directory's new name */
+    bool was_paused, restart;
+    int64_t abort_from;
+};
+
+/* ---- Looking ---- */
+
+enum finding { FOUND_DONE, FOUND_SAVING, FOUND_WAITING, FOUND_PAUSED, FOUND_OFF };
+
+/* The operation of the job that runs on the VM; -1 = none. */
+static int operation_of(virDomainPtr domain)
+{
+    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
+    virTypedParameterPtr parameters = NULL;
+    if (VIR(virDomainGetJobStats(domain, &type, &parameters, &count, 0)) != 0)
+        return -1;
+    (void)virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    virTypedParamsFree(parameters, count);
+    return type == VIR_DOMAIN_JOB_NONE ? -1 : operation;
+}
+
+static enum finding judge_job(int operation)
+{
+    switch (operation) {
+    case VIR_DOMAIN_JOB_OPERATION_SAVE:
+    case VIR_DOMAIN_JOB_OPERATION_SNAPSHOT:
+        return FOUND_SAVING;
+    default: /* starting, restoring: it will end */
+        return FOUND_WAITING;
+    }
+}
+
+/* Another program's backup job does not keep the VM from being resumed. */
+static bool is_in_the_way(int operation)
+{
+    return operation >= 0 && operation != VIR_DOMAIN_JOB_OPERATION_BACKUP;
+}
+
+static int look(virDomainPtr domain, enum finding *ret_finding, int *ret_reason,
+                struct error *error)
+{
+    int state;
+    const char *name = virDomainGetName(domain);
+    if (VIR(virDomainGetState(domain, &state, ret_reason, 0)) != 0)
+        return call_error(error, "VM %s", name);
+    int operation = operation_of(domain);
+    if (is_in_the_way(operation))
+        *ret_finding = judge_job(operation);
+    else if (state == VIR_DOMAIN_PAUSED && *ret_reason != VIR_DOMAIN_PAUSED_CRASHED)
+        *ret_finding = FOUND_PAUSED;
+    else if (state == VIR_DOMAIN_SHUTOFF && VIR(virDomainHasManagedSaveImage(domain, 0)) == 0)
+        *ret_finding = FOUND_OFF;
+    else
+        *ret_finding = FOUND_DONE;
+    return 0;
+}
+
+/* ---- Acting ---- */
+
+/* 1 = a disk was written to after the image: somebody has started the VM since. */
+static int is_outdated(const struct returning *returning)
+{
+    struct stat image, disk;
+    size_t index;
+    json_t *path;
+    if (stat(returning->image, &image) != 0)
+        return 1;
+    json_array_foreach(json_object_get(returning->arguments, "disks"), index, path)
+    {
+        const char *text = json_string_value(path);
+        if (!text || stat(text, &disk) != 0 || !S_ISREG(disk.st_mode))
+            continue;
+        if (disk.st_mtim.tv_sec > image.st_mtim.tv_sec ||
+            (disk.st_mtim.tv_sec == image.st_mtim.tv_sec &&
+             disk.st_mtim.tv_nsec > image.st_mtim.tv_nsec))
+            return 1;
+    }
+    return 0;
+}
+
+/* Only a VM that is off because of our save is started; libvirtd forgets the reason when it is
+ * started anew, and then the disks tell. 1 = nothing is left to do. */
+static int start_again(const struct returning *returning, struct call *call, int reason,
+                       struct error *error)
+{
+    bool ours = reason == VIR_DOMAIN_SHUTOFF_SAVED || reason == VIR_DOMAIN_SHUTOFF_UNKNOWN;
+    if (!returning->restart || !ours || !saved_state_is_whole(returning->image))
+        return 1;
+    if (reason == VIR_DOMAIN_SHUTOFF_UNKNOWN && is_outdated(returning))
+        return 1;
+    unsigned flags = returning->was_paused ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;
+    if (VIR(virDomainRestoreFlags(call->connection, returning->image, NULL, flags)) == 0)
+        return 1;
+    (void)call_error(error, "VM %s cannot be started from the image of its memory",
+                     returning->name);
+    return error_advise(error, "vm-not-started-from-memory", "the image is kept in %s",
+                        returning->image);
+}
+
+static int abort_save(struct returning *returning, struct call *call, struct error *error)
+{
+    struct stat facts;
+    if (stat(returning->image, &facts) != 0 || clock_monotonic() < returning->abort_from)
+        return 0; /* not ours, or it cannot make its file any more and ends by itself */
+    returning->abort_from = clock_monotonic() + ABORT_AGAIN;
+    if (VIR(virDomainAbortJob(call->domain)) == 0 || call_last_code() == VIR_ERR_OPERATION_INVALID)
+        return 0;
+    return call_error(error, "VM %s: saving its memory cannot be aborted", returning->name);
+}
+
+/* 1 = done, 0 = look again, -1. */
+static int step_once(struct returning *returning, struct hypervisor *hypervisor,
+                     struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    enum finding finding = FOUND_WAITING;
+    int reason = 0;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, returning->uuid, &call, error) != 0 ||
+        look(call.domain, &finding, &reason, error) != 0)
+        return -1;
+    switch (finding) {
+    case FOUND_SAVING:
+        return abort_save(returning, &call, error);
+    case FOUND_WAITING:
+        return 0;
+    case FOUND_OFF:
+        return start_again(returning, &call, reason, error);
+    case FOUND_PAUSED:
+        if (returning->was_paused || VIR(virDomainResume(call.domain)) == 0)
+            return 1;
+        return call_error(error, "VM %s cannot be resumed", returning->name);
+    case FOUND_DONE:
+        break;
+    }
+    return 1;
+}
+
+static int bring_back(struct returning *returning, struct hypervisor *hypervisor,
+                      struct error *error)
+{
+    int64_t deadline = clock_monotonic() + ATTEMPT_LIMIT;
+    for (;;) {
+        struct error fault = ERROR_INIT;
+        int result = step_once(returning, hypervisor, &fault);
+        if (result > 0 || fault.kind == ERROR_NOT_FOUND)
+            return 0;
+        if (clock_monotonic() >= deadline) {
+            (void)error_set(&fault, ERROR_TIMEOUT, "another operation on it does not end");
+            error_move(error, &fault);
+            return -1;
+        }
+        clock_sleep(LOOK_PAUSE);
+    }
+}
+
+static int return_vm(void *context, const json_t *arguments, struct error *error)
+{
+    const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
+    const char *image = json_get_string(arguments, "image", "an undo step", error);
+    struct hypervisor *hypervisor = uuid && image ? undo_pool_hypervisor(context, error) : NULL;
+    if (!hypervisor)
+        return -1;
+    CLEANUP_FREE char *directory = directory_of(image);
+    CLEANUP_FREE char *aside = memory_format("%s.void/image", directory);
+    struct returning returning = {
+        .arguments = arguments,
+        .uuid = uuid,
+        .name = json_string_or(arguments, "name", uuid),
+        .image = aside,
+        .was_paused = json_boolean_or(arguments, "was_paused", true),
+        .restart = json_boolean_or(arguments, "restart", false),
+    };
+    if (directory_set_aside(directory, error) != 0 ||
+        bring_back(&returning, hypervisor, error) != 0)
+        return error_prefix(error, "VM %s: ", returning.name);
+    if (!returning.was_paused) {
+        clock_sleep(LATE_PAUSE);
+        if (bring_back(&returning, hypervisor, error) != 0)
+            return error_prefix(error, "VM %s: ", returning.name);
+    }
+    return directory_remove_aside(directory, error);
+}
+
+static int prepare(void *context, const json_t *arguments, struct error *error)
+{
+    const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
+    struct hypervisor *hypervisor = uuid ? undo_pool_hypervisor(context, error) : NULL;
+    if (!hypervisor || call_warm(hypervisor, uuid, error) != 0)
+        return error_prefix(error, "the watchdog cannot reach the VM: ");
+    return 0;
+}
+
+const struct undo_kind hypervisor_return_vm = {
+    .name = "return-vm", .prepare = prepare, .undo = return_vm, .persistent = true};

@@ -1,0 +1,147 @@
+/* The saved-state VMs of a set: all are paused with their memory written out before the first guest
+ * is frozen, and go on in PostSnapshot, after the last instant.
+ *
+ *   room, steps known ─► pause, memory, NVRAM, TPM state ─► [child snapshots, Commit] ─► return
+ *
+ * A few are saved at once: more would share one disk, and each would be paused for longer. The
+ * pause of each begins with its own save. What stands in it is only what must: the undo steps are
+ * made known, room and jobs looked at before.
+ */
+#include "writers/vm/vm-writer-private.h"
+
+#include "base/log.h"
+#include "base/workers.h"
+
+#include <string.h>
+
+enum { SAVES_AT_ONCE = 4, RETURNS_AT_ONCE = 8 };
+
+struct saved_state_settings vm_writer_saved_state_settings(const struct vm_writer *writer)
+{
+    return (struct saved_state_settings){
+        .hypervisor = writer->settings.hypervisor,
+        .undo = writer->settings.undo,
+        .directory = writer->settings.image_directory,
+        .reserve = writer->settings.image_reserve,
+        .limit = writer->settings.pause_limit,
+    };
+}
+
+/* ---- Prepare ---- */
+
+static int check_room(const struct vm_writer *writer, const struct saved_state_settings *settings,
+                      struct error *error)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < writer->vm_count; i++)
+        if (vm_is_saved(&writer->vms[i]) &&
+            __builtin_add_overflow(size, saved_state_size_limit(writer->vms[i].plan->domain),
+                                   &size))
+            size = UINT64_MAX;
+    return size ? saved_state_check_room(settings, size, error) : 0;
+}
+
+int vm_writer_prepare_saves(struct vm_writer *writer, struct error *error)
+{
+    struct saved_state_settings settings = vm_writer_saved_state_settings(writer);
+    if (check_room(writer, &settings, error) != 0)
+        return -1;
+    for (size_t i = 0; i < writer->vm_count; i++) {
+        struct vm *vm = &writer->vms[i];
+        if (!vm_is_saved(vm))
+            continue;
+        vm->prepared = true;
+        if (saved_state_prepare(&settings, vm->plan->domain, &vm->saved, error) != 0)
+            return -1;
+        /* Its job, which the provider begins, is the later step: it is ended before the VM goes
+         * on. */
+        if (vm->targets[0] &&
+            instants_prepare(writer->settings.instants, writer->set, vm->plan->domain,
+                             (const char *const *)vm->targets, error) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- Save and return ---- */
+
+/* Those VMs, and whether one has failed already. */
+struct saves {
+    struct vm **vms;
+    size_t count;
+};
+
+static struct saves find_saves(struct vm_writer *writer)
+{
+    struct saves saves = {.vms = NEW_ARRAY(struct vm *, writer->vm_count + 1)};
+    for (size_t i = 0; i < writer->vm_count; i++)
+        if (writer->vms[i].saved)
+            saves.vms[saves.count++] = &writer->vms[i];
+    return saves;
+}
+
+/* The first failure of any VM; frees the list. */
+static int finish(struct vm_writer *writer, struct saves *saves, unsigned failures,
+                  struct error *error)
+{
+    /* A save that the watchdog has ended says less than the reason why. */
+    if (failures > 0)
+        (void)undo_check(writer->settings.undo, error);
+    for (size_t i = 0; i < saves->count; i++)
+        error_move(error, &saves->vms[i]->error);
+    free(saves->vms);
+    return failures > 0 ? -1 : 0;
+}
+
+static int save_one(void *context, unsigned index)
+{
+    struct saves *saves = context;
+    struct vm *vm = saves->vms[index];
+    if (saved_state_take(vm->saved, &vm->error) != 0)
+        return -1;
+    return vm_capture_files(vm, &vm->error);
+}
+
+int vm_writer_take_saves(struct vm_writer *writer, struct error *error)
+{
+    struct saves saves = find_saves(writer);
+    unsigned failures = workers_each((unsigned)saves.count, SAVES_AT_ONCE, save_one, &saves);
+    return finish(writer, &saves, failures, error);
+}
+
+static int return_one(void *context, unsigned index)
+{
+    struct saves *saves = context;
+    struct vm *vm = saves->vms[index];
+    return saved_state_return(vm->saved, &vm->error);
+}
+
+vss_code vm_writer_post_snapshot(void *object, const struct writer_event *event,
+                                 struct error *error)
+{
+    struct vm_writer *writer = object;
+    struct saves saves = find_saves(writer);
+    unsigned failures = workers_each((unsigned)saves.count, RETURNS_AT_ONCE, return_one, &saves);
+    if (finish(writer, &saves, failures, error) != 0) {
+        vm_writer_undo_snapshot(writer);
+        return VSS_E_WRITERERROR_RETRYABLE;
+    }
+    for (size_t i = 0; i < writer->vm_count; i++)
+        if (writer->vms[i].saved)
+            vm_record(&writer->vms[i], event);
+    return VSS_S_OK;
+}
+
+bool vm_writer_memory(const struct vm_writer *writer, const char *uuid,
+                      struct vm_memory *ret_memory)
+{
+    for (size_t i = 0; i < writer->vm_count; i++) {
+        const struct vm *vm = &writer->vms[i];
+        if (!vm->saved || strcmp(vm_uuid(vm), uuid) != 0)
+            continue;
+        *ret_memory =
+            (struct vm_memory){saved_state_image(vm->saved), saved_state_was_paused(vm->saved)};
+        return true;
+    }
+    return false;
+}
