@@ -3,10 +3,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/publish.h"
 #include "writers/vm/restore-undo.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,24 +134,6 @@ void run_record_copy(struct run *run, const char *vm, const char *disk, int64_t 
     if (run->session)
         record.snapshot_set = session_components(run->session)->snapshot_set;
     keep_record(run, &record, vm, disk);
-}
-
-void run_keep_record(struct run *run, const char *kind, const char *backup, json_t *record)
-{
-    CLEANUP_JSON json_t *owned = record;
-    CLEANUP_FREE char *directory = memory_format("%s/records", run_state_directory(run->host));
-    char time[clock_text_size];
-    clock_format(clock_wall(), time);
-    CLEANUP_FREE char *path = memory_format("%s/%s-%s-%.8s.json", directory, kind, time, backup);
-    pthread_mutex_lock(&run->lock);
-    json_set(owned, "events", json_deep_copy(run->events));
-    pthread_mutex_unlock(&run->lock);
-    CLEANUP_FREE char *text = json_text(owned);
-    struct iovec piece = {text, strlen(text)};
-    struct error error = ERROR_INIT;
-    if (publish_directory(io_real(), AT_FDCWD, directory, &error) != 0 ||
-        publish_file(io_real(), AT_FDCWD, path, &piece, 1, 0, &error) != 0)
-        run_notice(run->host, "the record of the run could not be kept: %s", error.message);
 }
 
 int run_start_session(struct run *run, const struct vm_writer_settings *writer,

@@ -75,7 +75,7 @@ void run_notice(const struct requester_host *host, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Keep the whole record of the run on this host: STATE/records/KIND-TIME-BACKUP.json. A backup
  * stores its events up to its commit; BackupComplete and BackupShutdown come after it and are only
- * here. Takes over `record`; failing is a notice. */
+ * here. The newest 100 of each kind are kept. Takes over `record`; failing is a notice. */
 void run_keep_record(struct run *run, const char *kind, const char *backup, json_t *record);
 /* Record something that is no VSS event: the copy of a disk. */
 void run_record_copy(struct run *run, const char *vm, const char *disk, int64_t start, int64_t end,
