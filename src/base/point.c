@@ -12,7 +12,9 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Set once. */
-static unsigned long wanted;
+static const char *wanted; /* as it stands in the environment */
+static size_t wanted_length;
+static unsigned long wanted_number; /* 0 = it is a name */
 static int signal_number;
 static const char *log_path;
 /* Atomic. */
@@ -21,10 +23,12 @@ static atomic_ulong reached;
 static void read_environment(void)
 {
     const char *text = getenv("VMSHADOW_TEST_POINT");
-    char *end = NULL;
-    if (!text)
+    const char *end = text ? strrchr(text, ':') : NULL;
+    if (!end)
         return;
-    wanted = strtoul(text, &end, 10);
+    wanted = text;
+    wanted_length = (size_t)(end - text);
+    wanted_number = strtoul(text, NULL, 10);
     signal_number = strcmp(end, ":STOP") == 0 ? SIGSTOP : SIGKILL;
     log_path = getenv("VMSHADOW_TEST_POINT_LOG");
 }
@@ -44,7 +48,8 @@ void point_reached(const char *name)
     if (!wanted)
         return;
     unsigned long number = atomic_fetch_add(&reached, 1) + 1;
-    if (number != wanted)
+    bool named = strlen(name) == wanted_length && strncmp(name, wanted, wanted_length) == 0;
+    if (wanted_number ? number != wanted_number : !named)
         return;
     tell(number, name);
     (void)kill(getpid(), signal_number);
