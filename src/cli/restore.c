@@ -115,6 +115,21 @@ static void print_disks(const json_t *vm)
     output_table_print(table, stdout);
 }
 
+static void print_adapter(const json_t *adapter)
+{
+    const char *reason = json_string_or(adapter, "reason", NULL);
+    const char *source = json_string_or(adapter, "source", NULL);
+    const char *what = strcmp(json_string_or(adapter, "action", ""), "leave") == 0
+                           ? "as it was defined"
+                           : "connected";
+    const char *mac = json_string_or(adapter, "mac", "without MAC");
+    if (reason)
+        output_line(stdout, "   adapter %s: DISCONNECTED: %s", mac, reason);
+    else
+        output_line(stdout, "   adapter %s: %s%s%s: %s", mac, json_string_or(adapter, "type", ""),
+                    source ? " " : "", source ? source : "", what);
+}
+
 static void print_vm(const json_t *vm, bool plan)
 {
     const char *replaces = json_string_or(vm, "replaces", NULL);
@@ -126,9 +141,7 @@ static void print_vm(const json_t *vm, bool plan)
     json_t *item;
     json_array_foreach(json_object_get(vm, "networks"), index, item)
     {
-        output_line(stdout, "   network %s (%s): %s", json_string_or(item, "source", "none"),
-                    json_string_or(item, "mac", ""),
-                    json_boolean_or(item, "connected", false) ? "connected" : "NOT THERE");
+        print_adapter(item);
     }
     json_array_foreach(json_object_get(vm, "notices"), index, item)
     {

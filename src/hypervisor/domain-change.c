@@ -1,10 +1,9 @@
-/* Changing domains: power, definition, autostart; and the networks a definition names. Each is
- * written so that what is already as wanted is no failure. */
+/* Changing domains: power, definition, autostart. Each is written so that what is already as wanted
+ * is no failure. */
 #include "hypervisor/call.h"
 #include "hypervisor/domain-xml.h"
 #include "hypervisor/domain.h"
 
-#include <limits.h>
 #include <string.h>
 #include <strings.h>
 
@@ -109,38 +108,4 @@ int domain_set_autostart(struct hypervisor *hypervisor, const char *uuid, bool a
     if (VIR(virDomainSetAutostart(call.domain, autostart)) == 0)
         return 0;
     return call_error(error, "autostart of VM %s cannot be set", call.name);
-}
-
-int domain_network_exists(struct hypervisor *hypervisor, const char *name, bool *ret_exists,
-                          bool *ret_active, struct error *error)
-{
-    CLEANUP_CALL struct call call = CALL_NONE;
-    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
-        return -1;
-    virNetworkPtr network = VIR(virNetworkLookupByName(call.connection, name));
-    if (!network && call_last_code() != VIR_ERR_NO_NETWORK)
-        return call_error(error, "cannot look network %s up", name);
-    *ret_exists = network != NULL;
-    *ret_active = network && VIR(virNetworkIsActive(network)) == 1;
-    if (network)
-        (void)virNetworkFree(network);
-    return 0;
-}
-
-/* A Linux bridge, or the port that Open vSwitch makes for a bridge of its own. */
-bool domain_bridge_exists(const char *name)
-{
-    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return false;
-    CLEANUP_FREE char *bridge = memory_format("/sys/class/net/%s/bridge", name);
-    CLEANUP_FREE char *master = memory_format("/sys/class/net/%s/master", name);
-    char target[PATH_MAX];
-    ssize_t size = readlink(master, target, sizeof target - 1);
-    if (size > 0) {
-        target[size] = '\0';
-        const char *last = strrchr(target, '/');
-        if (last && strcmp(last, "/ovs-system") == 0)
-            return true;
-    }
-    return access(bridge, F_OK) == 0;
 }

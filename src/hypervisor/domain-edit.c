@@ -1,6 +1,8 @@
 /* libxml2 on a copy of the tree; what is not touched is written back as it was read. */
 #include "hypervisor/domain-edit.h"
 
+#include "hypervisor/xml.h"
+
 #include <libxml/parser.h>
 #include <libxml/tree.h>
 #include <libxml/xpath.h>
@@ -61,15 +63,8 @@ static xmlNode *find_disk(xmlDoc *document, const char *target)
 static void remove_child(xmlNode *node, const char *name)
 {
     xmlNode *found = child(node, name);
-    if (!found)
-        return;
-    xmlNode *space = found->next; /* and the line break that goes with it */
-    if (space && space->type == XML_TEXT_NODE && xmlIsBlankNode(space)) {
-        xmlUnlinkNode(space);
-        xmlFreeNode(space);
-    }
-    xmlUnlinkNode(found);
-    xmlFreeNode(found);
+    if (found)
+        xml_remove(found);
 }
 
 static bool has_backing(xmlNode *disk)
@@ -139,18 +134,7 @@ int domain_edit_disks(const char *xml, const struct domain_edit_disk *disks, siz
                              disks[i].target);
         changes += edit_disk(disk, &disks[i]);
     }
-    xmlChar *text = NULL;
-    int size = 0;
-    xmlBufferPtr buffer = xmlBufferCreate();
-    if (!buffer || xmlNodeDump(buffer, document, xmlDocGetRootElement(document), 0, 0) < 0)
-        abort();
-    size = xmlBufferLength(buffer);
-    text = xmlBufferDetach(buffer);
-    xmlBufferFree(buffer);
-    char *copy = memory_new(1, (size_t)size + 1);
-    memcpy(copy, text, (size_t)size);
-    xmlFree(text);
-    *ret_xml = copy;
+    *ret_xml = xml_write(document, xmlDocGetRootElement(document));
     *ret_changes = changes;
     return 0;
 }

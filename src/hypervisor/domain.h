@@ -101,9 +101,5 @@ int domain_undefine(struct hypervisor *hypervisor, const char *uuid, struct erro
 int domain_define(struct hypervisor *hypervisor, const char *xml, struct error *error);
 int domain_set_autostart(struct hypervisor *hypervisor, const char *uuid, bool autostart,
                          struct error *error);
-/* Does this network exist (defined, active or not) / this bridge on the host? */
-int domain_network_exists(struct hypervisor *hypervisor, const char *name, bool *ret_exists,
-                          bool *ret_active, struct error *error);
-bool domain_bridge_exists(const char *name);
 
 #endif

@@ -111,3 +111,24 @@ char *xml_text(const xmlNode *node)
     xmlFree(content);
     return text;
 }
+
+void xml_remove(xmlNodePtr node)
+{
+    xmlNodePtr space = node->next;
+    if (space && space->type == XML_TEXT_NODE && xmlIsBlankNode(space)) {
+        xmlUnlinkNode(space);
+        xmlFreeNode(space);
+    }
+    xmlUnlinkNode(node);
+    xmlFreeNode(node);
+}
+
+char *xml_write(xmlDocPtr document, xmlNodePtr node)
+{
+    xmlBufferPtr buffer = xmlBufferCreate();
+    if (!buffer || xmlNodeDump(buffer, document, node, 0, 0) < 0)
+        abort(); /* memory, as base/memory.h */
+    char *text = memory_copy_string((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return text;
+}

@@ -26,6 +26,11 @@ bool xml_attribute_is(const xmlNode *node, const char *name, const char *value);
 /* The text of an element without the white space around it; NULL when it is empty. */
 char *xml_text(const xmlNode *node);
 
+/* Take an element out and free it, with the white space after it (its line break). */
+void xml_remove(xmlNodePtr node);
+/* An element of the document as text, what was not touched as it was read; to be freed. */
+char *xml_write(xmlDocPtr document, xmlNodePtr node);
+
 static inline void xml_docp(xmlDocPtr *document)
 {
     xmlFreeDoc(*document);

@@ -25,6 +25,15 @@ int plan_file(const struct planning *planning, struct planned_vm *vm, const json
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,
                     struct error *error);
 
+/* restore-plan-networks.c: what becomes of network adapters. */
+
+/* Decides about all adapters in a domain XML of the VM, each source once, with its notices, and
+ * carries it out in *ret_xml (to be freed). Added to what was decided for the VM before. */
+int plan_interfaces(const struct planning *planning, struct planned_vm *vm, const char *xml,
+                    char **ret_xml, struct error *error);
+/* The VM's definition with what was decided, and the adapters of the plan's JSON. */
+int plan_networks(const struct planning *planning, struct planned_vm *vm, struct error *error);
+
 /* restore-plan-places.c: whose a file is. */
 
 /* Do both paths name one file or device, there or not? */

@@ -17,8 +17,13 @@ static void clear_vm(struct planned_vm *vm)
         free(vm->files[i].role);
         free(vm->files[i].path);
     }
+    for (size_t i = 0; i < vm->interface_count; i++) {
+        free(vm->interfaces[i].type);
+        free(vm->interfaces[i].source);
+    }
     free(vm->disks);
     free(vm->files);
+    free(vm->interfaces);
     free(vm->name);
     free(vm->uuid);
     free(vm->xml);
@@ -110,31 +115,6 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
     return now ? check_snapshots(planning, vm, error) : 0;
 }
 
-/* ---- Networks ---- */
-
-static void plan_network(const struct planning *planning, struct planned_vm *vm,
-                         const json_t *entry)
-{
-    const char *type = json_string_or(entry, "type", "");
-    const char *source = json_string_or(entry, "source", NULL);
-    bool exists = true, active = true;
-    if (source && strcmp(type, "network") == 0)
-        (void)domain_network_exists(planning->hypervisor, source, &exists, &active, NULL);
-    else if (source && strcmp(type, "bridge") == 0)
-        exists = domain_bridge_exists(source);
-    if (!exists)
-        planned_vm_add_notice(
-            vm, "%s %s is not there: the VM is registered, but does not start before it is", type,
-            source);
-    else if (!active)
-        planned_vm_add_notice(vm, "network %s is there but not active", source);
-    json_t *network = json_object();
-    json_set_string(network, "mac", json_string_or(entry, "mac", NULL));
-    json_set_string(network, "source", source);
-    json_set_boolean(network, "connected", exists);
-    json_append(vm->networks, network);
-}
-
 /* ---- The whole ---- */
 
 static int load_definition(const struct planning *planning, struct planned_vm *vm,
@@ -160,12 +140,8 @@ static int plan_vm(const struct planning *planning, struct planned_vm *vm, struc
         if (plan_file(planning, vm, entry, error) != 0)
             return -1;
     }
-    json_array_foreach(json_object_get(vm->entry, "interfaces"), index, entry)
-    {
-        plan_network(planning, vm, entry);
-    }
     plan_name_lost_disks(vm);
-    return 0;
+    return plan_networks(planning, vm, error);
 }
 
 static int add_vm(struct restore_plan *plan, const json_t *entry, struct error *error)

@@ -2,6 +2,7 @@
 #ifndef REQUESTER_RESTORE_PLAN_H
 #define REQUESTER_RESTORE_PLAN_H
 
+#include "hypervisor/interface-edit.h"
 #include "requester/manifest.h"
 #include "requester/run.h"
 
@@ -22,7 +23,8 @@ struct planned_file {
 };
 
 struct planned_vm {
-    char *name, *uuid, *xml;
+    char *name, *uuid;
+    char *xml;                /* the definition, with its adapters as planned */
     const json_t *entry;      /* in the manifest */
     const struct domain *now; /* only while the plan is made */
     bool exists, running;     /* the VM that is there now */
@@ -31,6 +33,8 @@ struct planned_vm {
     size_t disk_count;
     struct planned_file *files;
     size_t file_count;
+    struct interface_decision *interfaces; /* what becomes of its adapters (row R7) */
+    size_t interface_count;
     json_t *networks, *notices; /* arrays */
 };
 
