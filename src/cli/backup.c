@@ -1,6 +1,7 @@
 /* vmshadow backup: several VMs as one set at one instant. */
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cli/backup-options.h"
 #include "cli/observer.h"
 #include "cli/output.h"
 #include "cli/repository-option.h"
@@ -9,69 +10,71 @@
 
 #include <string.h>
 
-struct backup_options {
-    struct options common;
-    struct requester_backup_options backup;
-    const char *events, *type;
-};
-
 static const char *const types[] = {"copy", "full", NULL};
 
 #define OFFSET(member) offsetof(struct backup_options, member)
-static const struct option_rule rules[] = {
-    {"all", 'a', OPTION_FLAG, NULL, OFFSET(backup.selection.all), "all VMs"},
+const struct option_rule backup_rules[] = {
+    {"all", 'a', OPTION_FLAG, NULL, OFFSET(backup.selection.all), "all VMs", .scope = OPTION_JOB},
     {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
      "write each VSS event and provider stage to FILE as a line of JSON"},
-    {"scratch", '\0', OPTION_TEXT, "DIR", OFFSET(backup.scratch_directory),
-     "local directory for what guests overwrite during the copy (default: "
-     "/var/lib/libvirt/qemu/vmshadow)"},
+    {"scratch", '\0', OPTION_PATH, "DIR", OFFSET(backup.scratch_directory),
+     "local directory for what guests overwrite during the copy", .scope = OPTION_SETTING,
+     .standard = "/var/lib/libvirt/qemu/vmshadow"},
     {"scratch-reserve", '\0', OPTION_SIZE, "SIZE", OFFSET(backup.scratch_reserve),
-     "give up the backup, not the guest, when less than SIZE is free there", NULL, 1, 0},
+     "give up the backup, not the guest, when less than SIZE is free there", NULL, 1, 0,
+     .scope = OPTION_SETTING},
     {"freeze-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.freeze_limit),
-     "give up when not all guests are frozen after TIME (default: 60s)", NULL, CLOCK_MILLISECOND,
-     3600 * CLOCK_SECOND},
+     "give up when not all guests are frozen after TIME", NULL, CLOCK_MILLISECOND,
+     3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "60s"},
     {"hold-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.hold_limit),
-     "give up when the frozen guests are held for longer than TIME (default: 10s)", NULL,
-     CLOCK_MILLISECOND, 3600 * CLOCK_SECOND},
-    {"saved-state-dir", '\0', OPTION_TEXT, "DIR", OFFSET(backup.image_directory),
-     "local directory for the memory of VMs that are backed up by saved state, until it is copied "
-     "(default: the directory of --scratch)"},
+     "give up when the frozen guests are held for longer than TIME", NULL, CLOCK_MILLISECOND,
+     3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "10s"},
+    {"saved-state-dir", '\0', OPTION_PATH, "DIR", OFFSET(backup.image_directory),
+     "local directory for the memory of VMs that are backed up by saved state, until it is copied",
+     .scope = OPTION_SETTING, .standard = "the directory of --scratch"},
     {"max-pause", '\0', OPTION_DURATION, "TIME", OFFSET(backup.max_pause),
-     "give up when a VM is, or would be, paused for longer than TIME (default: 10min)", NULL,
-     CLOCK_MILLISECOND, 24 * 3600 * CLOCK_SECOND},
+     "give up when a VM is, or would be, paused for longer than TIME", NULL, CLOCK_MILLISECOND,
+     24 * 3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "10min"},
     {"refuse-saved-state", '\0', OPTION_FLAG, NULL, OFFSET(backup.refuse_saved_state),
-     "give up at planning rather than pause a VM that cannot be backed up by a child VM snapshot"},
+     "give up at planning rather than pause a VM that cannot be backed up by a child VM snapshot",
+     .scope = OPTION_SETTING},
     {"hold-stopped", '\0', OPTION_FLAG, NULL, OFFSET(backup.hold_stopped),
      "keep the images of stopped VMs locked during the copy: such a VM cannot be started then, "
-     "instead of the backup failing when it is"},
-    {"snapshot-location", '\0', OPTION_LOCATION, "VM=DIR", 0,
-     "where the snapshot files of a VM are made, instead of beside each disk; may be given for "
-     "several VMs"},
+     "instead of the backup failing when it is",
+     .scope = OPTION_SETTING},
+    {"choosing", .kind = OPTION_TABLE, .table = options_choosing},
     {"no-auto-recovery", '\0', OPTION_FLAG, NULL, OFFSET(backup.no_auto_recovery),
      "ask for shadow copies that are not changed after their creation; refused for VMs that are "
-     "backed up by a child VM snapshot"},
+     "backed up by a child VM snapshot",
+     .scope = OPTION_SETTING},
     {"type", '\0', OPTION_CHOICE, "copy|full", OFFSET(type),
-     "backup type told to the writers (default: copy, which leaves the backup history of "
-     "applications alone)",
-     types},
+     "backup type told to the writers; copy leaves the backup history of applications alone", types,
+     .scope = OPTION_SETTING, .standard = "copy"},
     {"workers", '\0', OPTION_COUNT, "N", OFFSET(backup.workers),
-     "threads that compress and encrypt (default: one per processor)", NULL, 1, 1024},
+     "threads that compress and encrypt", NULL, 1, 1024, .scope = OPTION_SETTING,
+     .standard = "one per processor"},
     {NULL},
 };
 
+struct requester_backup_options backup_options_get(const struct backup_options *options)
+{
+    struct requester_backup_options backup = options->backup;
+    backup.full = options->type && strcmp(options->type, "full") == 0;
+    return backup;
+}
+
 static int run(const struct options *common, json_t **ret_result, struct error *error)
 {
-    struct backup_options options = *(const struct backup_options *)common;
+    const struct backup_options *options = (const struct backup_options *)common;
+    struct requester_backup_options backup = backup_options_get(options);
     CLEANUP(repository_freep) struct repository *repository = NULL;
     struct observer *observer = NULL;
-    options.backup.full = options.type && strcmp(options.type, "full") == 0;
-    if (options_selection(common, options.backup.selection.all, &options.backup.selection, error) <
-            0 ||
+    if (options_selection(common, options->backup.selection.all, &backup.selection, error) < 0 ||
         repository_option_open(common, &repository, error) < 0 ||
-        observer_open(common, options.events, &observer, error) < 0)
+        observer_open(common, options->events, &observer, error) < 0)
         return -1;
     struct requester_host host = observer_host(observer);
-    int result = requester_backup(&host, repository, &options.backup, ret_result, error);
+    int result = requester_backup(&host, repository, &backup, ret_result, error);
     return observer_close(observer, error) < 0 ? -1 : result;
 }
 
@@ -112,9 +115,8 @@ static void print_vm(const json_t *vm)
     output_table_print(table, stdout);
 }
 
-static void print(const struct options *options, const json_t *result)
+void backup_print(const json_t *result)
 {
-    (void)options;
     size_t index;
     json_t *vm;
     char read[values_text_size], stored[values_text_size];
@@ -130,6 +132,12 @@ static void print(const struct options *options, const json_t *result)
                 json_string_or(result, "time", ""));
 }
 
+static void print(const struct options *options, const json_t *result)
+{
+    (void)options;
+    backup_print(result);
+}
+
 const struct verb verb_backup = {
     .name = "backup",
     .operands = "VM... | --all",
@@ -141,7 +149,7 @@ const struct verb verb_backup = {
         "Sizes are bytes or have a unit (512M, 4GiB); times are seconds or have a unit (500ms, "
         "10s, 2min).",
     .maximum = SIZE_MAX,
-    .options = rules,
+    .options = backup_rules,
     .size = sizeof(struct backup_options),
     .run = run,
     .print = print,

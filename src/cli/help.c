@@ -33,6 +33,16 @@ static void wrap(FILE *file, const char *text, size_t indent, size_t column)
     (void)fputc('\n', file);
 }
 
+/* The help text, with what holds when nothing is given. */
+static char *help_text(const struct option_rule *rule)
+{
+    const char *environment = rule->environment, *standard = rule->standard;
+    if (!environment && !standard)
+        return memory_copy_string(rule->help);
+    return memory_format("%s (default: %s%s%s)", rule->help, environment ? environment : "",
+                         environment && standard ? ", else " : "", standard ? standard : "");
+}
+
 static void print_option(FILE *file, const struct option_rule *rule)
 {
     char letter[8] = "    ";
@@ -46,14 +56,23 @@ static void print_option(FILE *file, const struct option_rule *rule)
         (void)fprintf(file, "%s\n%*s", head, TEXT_COLUMN, "");
     else
         (void)fprintf(file, "%-*s", TEXT_COLUMN, head);
-    wrap(file, rule->help, TEXT_COLUMN, TEXT_COLUMN);
+    CLEANUP_FREE char *text = help_text(rule);
+    wrap(file, text, TEXT_COLUMN, TEXT_COLUMN);
+}
+
+static void print_rules(FILE *file, const struct option_rule *rules)
+{
+    for (; rules->name; rules++)
+        if (rules->kind == OPTION_TABLE)
+            print_rules(file, rules->table);
+        else
+            print_option(file, rules);
 }
 
 static void print_options(FILE *file, const char *title, const struct option_rule *rules)
 {
     (void)fprintf(file, "\n%s:\n", title);
-    for (; rules->name; rules++)
-        print_option(file, rules);
+    print_rules(file, rules);
 }
 
 void help_program(FILE *file)

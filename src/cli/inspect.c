@@ -13,9 +13,7 @@ struct inspect_options {
 
 static const struct option_rule rules[] = {
     {"all", 'a', OPTION_FLAG, NULL, offsetof(struct inspect_options, all), "all VMs"},
-    {"snapshot-location", '\0', OPTION_LOCATION, "VM=DIR", 0,
-     "where the snapshot files of a VM would be made, instead of beside each disk; may be given "
-     "for several VMs"},
+    {"choosing", .kind = OPTION_TABLE, .table = options_choosing},
     {NULL},
 };
 

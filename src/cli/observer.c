@@ -78,6 +78,7 @@ struct requester_host observer_host(struct observer *observer)
 {
     return (struct requester_host){
         .uri = observer->options->connect,
+        .default_location = observer->options->default_location,
         .observer = {.context = observer,
                      .record = on_record,
                      .progress = on_progress,

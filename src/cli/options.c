@@ -3,20 +3,20 @@
 #include "cli/options.h"
 
 #include "base/memory.h"
-#include "cli/values.h"
+#include "cli/option-value.h"
 
 #include <getopt.h>
-#include <limits.h>
 #include <string.h>
 
 const struct option_rule options_common[] = {
     {"connect", 'c', OPTION_TEXT, "URI", offsetof(struct options, connect),
-     "libvirt to connect to; local only (default: LIBVIRT_DEFAULT_URI, else qemu:///system)"},
-    {"repo", 'r', OPTION_TEXT, "DIR", offsetof(struct options, repository),
-     "directory of the repository (default: VMSHADOW_REPO)"},
-    {"passphrase-file", 'p', OPTION_TEXT, "FILE", offsetof(struct options, passphrase_file),
-     "file that holds the passphrase of the repository (default: VMSHADOW_PASSPHRASE_FILE, "
-     "else it is asked for on the terminal)"},
+     "libvirt to connect to; local only", .scope = OPTION_SETTING, .standard = "qemu:///system",
+     .environment = "LIBVIRT_DEFAULT_URI"},
+    {"repo", 'r', OPTION_PATH, "DIR", offsetof(struct options, repository),
+     "directory of the repository", .scope = OPTION_SETTING, .environment = "VMSHADOW_REPO"},
+    {"passphrase-file", 'p', OPTION_PATH, "FILE", offsetof(struct options, passphrase_file),
+     "file that holds the passphrase of the repository", .scope = OPTION_SETTING,
+     .standard = "it is asked for on the terminal", .environment = "VMSHADOW_PASSPHRASE_FILE"},
     {"json", 'j', OPTION_FLAG, NULL, offsetof(struct options, json),
      "print one JSON object on standard output, also for errors"},
     {"quiet", 'q', OPTION_FLAG, NULL, offsetof(struct options, quiet),
@@ -29,7 +29,124 @@ const struct option_rule options_common[] = {
     {NULL},
 };
 
-enum { RULES_LIMIT = 32, LONG_BASE = 256, LOCATIONS_LIMIT = 4096 };
+const struct option_rule options_choosing[] = {
+    {"exclude-vm", '\0', OPTION_LIST, "VM", offsetof(struct options, exclude_vms),
+     "leave VM out: a name, a UUID, or a pattern with * ? [...]; may be given several times",
+     .scope = OPTION_SETTING},
+    {"exclude-disk", '\0', OPTION_DISK, "VM:TARGET", offsetof(struct options, exclude_disks),
+     "leave a disk of a VM out, as db1:vdb; both may be patterns; may be given several times",
+     .scope = OPTION_SETTING},
+    {"snapshot-location", '\0', OPTION_LOCATION, "VM=DIR", 0,
+     "where the snapshot files of a VM are made, instead of beside each disk; may be given for "
+     "several VMs",
+     .scope = OPTION_SETTING},
+    {NULL},
+};
+
+enum { RULES_LIMIT = 96, LONG_BASE = 256 };
+
+/* ---- Tables -------------------------------------------------------------------------------- */
+
+/* Counts `index` down over a table and those in it. */
+static const struct option_rule *nth_rule(const struct option_rule *rules, size_t *index)
+{
+    for (; rules && rules->name; rules++) {
+        if (rules->kind == OPTION_TABLE) {
+            const struct option_rule *found = nth_rule(rules->table, index);
+            if (found)
+                return found;
+        } else if ((*index)-- == 0) {
+            return rules;
+        }
+    }
+    return NULL;
+}
+
+const struct option_rule *options_rule(const struct option_rule *rules, size_t index)
+{
+    const struct option_rule *found = nth_rule(rules, &index);
+    return found ? found : nth_rule(options_common, &index);
+}
+
+const struct option_rule *options_find(const struct option_rule *rules, const char *name)
+{
+    const struct option_rule *rule;
+    for (size_t i = 0; (rule = options_rule(rules, i)); i++)
+        if (strcmp(rule->name, name) == 0)
+            return rule;
+    return NULL;
+}
+
+/* ---- Values -------------------------------------------------------------------------------- */
+
+static bool is_given(const struct options *options, const struct option_rule *rule)
+{
+    for (size_t i = 0; i < options->value_count; i++)
+        if (strcmp(options->values[i].rule->name, rule->name) == 0)
+            return true;
+    return false;
+}
+
+static void note(struct options *options, const struct option_rule *rule, const char *text,
+                 const char *where, bool stored)
+{
+    struct option_value value = {rule, text ? text : "yes", where, stored};
+    ARRAY_APPEND(options->values, options->value_count, value);
+}
+
+static const char *keep(struct options *options, const char *text)
+{
+    char *copy = memory_copy_string(text);
+    ARRAY_APPEND(options->texts, options->text_count, copy);
+    return copy;
+}
+
+int options_take(struct options *options, const struct option_rule *rule, bool stored,
+                 const char *text, const char *where, const char *what, struct error *error)
+{
+    bool weaker = !options_is_list(rule) && is_given(options, rule);
+    if (weaker)
+        return option_value_put(NULL, rule, text, true, what, error);
+    const char *kept = keep(options, text);
+    if (option_value_put(stored ? options : NULL, rule, kept, true, what, error) < 0)
+        return -1;
+    note(options, rule, kept, keep(options, where), stored);
+    return 0;
+}
+
+/* On the command line the last of several counts, as is the custom. */
+static int take_word(struct options *options, const struct option_rule *rule, const char *text,
+                     struct error *error)
+{
+    CLEANUP_FREE char *what = memory_format("--%s", rule->name);
+    if (option_value_put(options, rule, text, false, what, error) < 0)
+        return -1;
+    for (size_t i = 0; i < options->value_count && !options_is_list(rule); i++)
+        if (options->values[i].rule == rule) {
+            options->values[i].text = text;
+            return 0;
+        }
+    note(options, rule, text, "command line", true);
+    return 0;
+}
+
+static int take_environment(struct options *options, const struct option_rule *rules,
+                            struct error *error)
+{
+    const struct option_rule *rule;
+    for (size_t i = 0; (rule = options_rule(rules, i)); i++) {
+        const char *text = rule->environment ? getenv(rule->environment) : NULL;
+        if (!text || !*text || is_given(options, rule))
+            continue;
+        if (option_value_put(options, rule, text, false, rule->environment, error) < 0)
+            return -1;
+        CLEANUP_FREE char *where = memory_format("environment %s", rule->environment);
+        note(options, rule, text, keep(options, where), true);
+    }
+    return 0;
+}
+
+/* ---- Parsing ------------------------------------------------------------------------------- */
 
 /* The tables of a verb in the form getopt_long() reads: val = LONG_BASE + index into rules. */
 struct parser {
@@ -39,22 +156,20 @@ struct parser {
     size_t count;
 };
 
-static void add_rules(struct parser *parser, const struct option_rule *rules)
+static void add_rule(struct parser *parser, const struct option_rule *rule)
 {
     char *letter = parser->shorts + strlen(parser->shorts);
-    for (; rules && rules->name; rules++) {
-        if (parser->count == RULES_LIMIT)
-            abort();
-        parser->longs[parser->count] =
-            (struct option){rules->name, rules->argument ? required_argument : no_argument, NULL,
-                            LONG_BASE + (int)parser->count};
-        parser->rules[parser->count++] = rules;
-        if (rules->letter) {
-            *letter++ = rules->letter;
-            if (rules->argument)
-                *letter++ = ':';
-        }
-    }
+    if (parser->count == RULES_LIMIT)
+        abort();
+    parser->longs[parser->count] =
+        (struct option){rule->name, rule->argument ? required_argument : no_argument, NULL,
+                        LONG_BASE + (int)parser->count};
+    parser->rules[parser->count++] = rule;
+    if (!rule->letter)
+        return;
+    *letter++ = rule->letter;
+    if (rule->argument)
+        *letter++ = ':';
     *letter = '\0';
 }
 
@@ -64,117 +179,6 @@ static const struct option_rule *find_rule(const struct parser *parser, int valu
         if (value == LONG_BASE + (int)i || (value && value == parser->rules[i]->letter))
             return parser->rules[i];
     return NULL;
-}
-
-static int check_range(const struct option_rule *rule, uint64_t value, const char *text,
-                       struct error *error)
-{
-    if (value < rule->minimum)
-        return error_set(error, ERROR_USAGE, "--%s: %s is too small", rule->name, text);
-    if (rule->maximum && value > rule->maximum)
-        return error_set(error, ERROR_USAGE, "--%s: %s is too large", rule->name, text);
-    return 0;
-}
-
-static int set_size(void *target, const struct option_rule *rule, const char *text,
-                    struct error *error)
-{
-    uint64_t bytes;
-    if (values_size(text, &bytes) < 0)
-        return error_set(error, ERROR_USAGE,
-                         "--%s: '%s' is not a size: write bytes, or a number with KiB, MiB, GiB or "
-                         "TiB",
-                         rule->name, text);
-    if (check_range(rule, bytes, text, error) < 0)
-        return -1;
-    *(uint64_t *)target = bytes;
-    return 0;
-}
-
-static int set_duration(void *target, const struct option_rule *rule, const char *text,
-                        struct error *error)
-{
-    int64_t duration;
-    if (values_duration(text, &duration) < 0)
-        return error_set(error, ERROR_USAGE,
-                         "--%s: '%s' is not a duration: write seconds, or a number with ms, s, min "
-                         "or h",
-                         rule->name, text);
-    if (check_range(rule, (uint64_t)duration, text, error) < 0)
-        return -1;
-    *(int64_t *)target = duration;
-    return 0;
-}
-
-static int set_count(void *target, const struct option_rule *rule, const char *text,
-                     struct error *error)
-{
-    uint64_t count;
-    if (values_count(text, &count) < 0 || count > UINT_MAX)
-        return error_set(error, ERROR_USAGE, "--%s: '%s' is not a number", rule->name, text);
-    if (check_range(rule, count, text, error) < 0)
-        return -1;
-    *(unsigned *)target = (unsigned)count;
-    return 0;
-}
-
-static int set_choice(void *target, const struct option_rule *rule, const char *text,
-                      struct error *error)
-{
-    for (const char *const *choice = rule->choices; *choice; choice++)
-        if (strcmp(*choice, text) == 0) {
-            *(const char **)target = *choice;
-            return 0;
-        }
-    return error_set(error, ERROR_USAGE, "--%s: '%s' is none of %s", rule->name, text,
-                     rule->argument);
-}
-
-/* A directory begins with a slash and a VM's name holds none (libvirt refuses it), so the first
- * "=/" parts them, whatever else the name holds. */
-static int add_location(struct options *options, const struct option_rule *rule, const char *text,
-                        struct error *error)
-{
-    const char *split = strstr(text, "=/");
-    if (!split || split == text)
-        return error_set(error, ERROR_USAGE, "--%s: '%s' is not VM=DIR with an absolute directory",
-                         rule->name, text);
-    if (options->location_count == LOCATIONS_LIMIT)
-        return error_set(error, ERROR_USAGE, "--%s: given more than %d times", rule->name,
-                         LOCATIONS_LIMIT);
-    struct requester_location location = {
-        .vm = memory_format("%.*s", (int)(split - text), text),
-        .directory = split + 1,
-    };
-    ARRAY_APPEND(options->locations, options->location_count, location);
-    return 0;
-}
-
-static int set_value(struct options *options, const struct option_rule *rule, const char *text,
-                     struct error *error)
-{
-    void *target = (char *)options + rule->offset;
-    switch (rule->kind) {
-    case OPTION_FLAG:
-        *(bool *)target = true;
-        return 0;
-    case OPTION_TEXT:
-        if (!*text)
-            return error_set(error, ERROR_USAGE, "--%s: %s is empty", rule->name, rule->argument);
-        *(const char **)target = text;
-        return 0;
-    case OPTION_SIZE:
-        return set_size(target, rule, text, error);
-    case OPTION_DURATION:
-        return set_duration(target, rule, text, error);
-    case OPTION_COUNT:
-        return set_count(target, rule, text, error);
-    case OPTION_CHOICE:
-        return set_choice(target, rule, text, error);
-    case OPTION_LOCATION:
-        return add_location(options, rule, text, error);
-    }
-    abort();
 }
 
 /* What getopt_long() stumbled over: it tells long options by position, letters in optopt. */
@@ -190,15 +194,6 @@ static int refuse(const struct parser *parser, int reason, char *const argv[], s
         return error_set(error, ERROR_USAGE, "there is no option -%c", optopt);
     return error_set(error, ERROR_USAGE, "there is no option %s (or it is short for several)",
                      argv[optind - 1]);
-}
-
-static void take_environment(struct options *options)
-{
-    const char *repository = getenv("VMSHADOW_REPO"), *file = getenv("VMSHADOW_PASSPHRASE_FILE");
-    if (!options->repository && repository && *repository)
-        options->repository = repository;
-    if (!options->passphrase_file && file && *file)
-        options->passphrase_file = file;
 }
 
 static int check(const struct options *options, size_t minimum, size_t maximum, const char *verb,
@@ -223,8 +218,9 @@ int options_parse(struct options *options, const struct option_rule *rules, size
                   size_t maximum, int argc, char *const argv[], struct error *error)
 {
     struct parser parser = {.shorts = ":"};
-    add_rules(&parser, rules);
-    add_rules(&parser, options_common);
+    const struct option_rule *rule;
+    for (size_t i = 0; (rule = options_rule(rules, i)); i++)
+        add_rule(&parser, rule);
     /* A copy: getopt_long() moves operands behind the options. */
     CLEANUP_FREE char **words = memory_copy(argv, ((size_t)argc + 1) * sizeof *argv);
     optind = 0; /* glibc: start afresh */
@@ -236,12 +232,13 @@ int options_parse(struct options *options, const struct option_rule *rules, size
             break;
         if (value == '?' || value == ':')
             return refuse(&parser, value, words, error);
-        if (set_value(options, find_rule(&parser, value), optarg, error) < 0)
+        if (take_word(options, find_rule(&parser, value), optarg, error) < 0)
             return -1;
     }
     for (int i = optind; i < argc; i++)
         ARRAY_APPEND(options->operands, options->operand_count, words[i]);
-    take_environment(options);
+    if (take_environment(options, rules, error) < 0)
+        return -1;
     return check(options, minimum, maximum, argv[0], error);
 }
 
@@ -251,6 +248,17 @@ void options_clear(struct options *options)
         free((void *)options->locations[i].vm);
     free(options->locations);
     free((void *)options->operands);
+    for (size_t i = 0; i < options->value_count; i++) {
+        const struct option_rule *rule = options->values[i].rule;
+        if (!options->values[i].stored || !options_is_list(rule) || rule->kind == OPTION_LOCATION)
+            continue;
+        struct option_list *list = (struct option_list *)((char *)options + rule->offset);
+        free((void *)TAKE_PTR(list->items));
+    }
+    free(options->values);
+    for (size_t i = 0; i < options->text_count; i++)
+        free(options->texts[i]);
+    free(options->texts);
 }
 
 int options_selection(const struct options *options, bool all,
@@ -264,6 +272,10 @@ int options_selection(const struct options *options, bool all,
         .vms = options->operands,
         .count = options->operand_count,
         .all = all,
+        .exclude_vms = options->exclude_vms.items,
+        .exclude_vm_count = options->exclude_vms.count,
+        .exclude_disks = options->exclude_disks.items,
+        .exclude_disk_count = options->exclude_disks.count,
         .locations = options->locations,
         .location_count = options->location_count,
     };

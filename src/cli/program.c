@@ -3,6 +3,7 @@
 #include "cli/program.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "cli/config.h"
 #include "cli/exit-code.h"
 #include "cli/help.h"
 #include "cli/output.h"
@@ -71,19 +72,28 @@ static bool wants_json(int argc, char *const argv[])
     return false;
 }
 
+/* The command line first: it says which job. */
+static int read_options(const struct verb *verb, struct options *options, int argc,
+                        char *const argv[], struct error *error)
+{
+    if (options_parse(options, verb->options, verb->minimum, verb->maximum, argc, argv, error) <
+        0) {
+        options->json = options->json || wants_json(argc, argv);
+        return error_advise(error, "usage", "see vmshadow %s --help", verb->name);
+    }
+    if (options->help || options->version || verb->internal)
+        return 0;
+    const char *job = verb->job && options->operand_count ? options->operands[0] : NULL;
+    return config_apply(options, verb->options, job, error);
+}
+
 static int run_verb(const struct verb *verb, int argc, char *const argv[])
 {
     struct options *options = memory_new(1, verb->size);
     struct error error = ERROR_INIT;
-    int code;
-    if (options_parse(options, verb->options, verb->minimum, verb->maximum, argc, argv, &error) <
-        0) {
-        options->json = options->json || wants_json(argc, argv);
-        (void)error_advise(&error, "usage", "see vmshadow %s --help", verb->name);
-        code = report(NULL, options, NULL, &error);
-    } else {
-        code = run_parsed(verb, options);
-    }
+    int code = read_options(verb, options, argc, argv, &error) < 0
+                   ? report(NULL, options, NULL, &error)
+                   : run_parsed(verb, options);
     options_clear(options);
     free(options);
     return code;

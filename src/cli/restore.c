@@ -26,8 +26,12 @@ static const struct option_rule rules[] = {
      "put the disks into DIR instead of where they were"},
     {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
      "write each VSS event to FILE as a line of JSON"},
-    {"workers", '\0', OPTION_COUNT, "N", OFFSET(workers),
-     "threads that decrypt and decompress (default: one per processor)", NULL, 1, 1024},
+    {"workers", '\0', OPTION_COUNT, "N", OFFSET(workers), "threads that decrypt and decompress",
+     NULL, 1, 1024, .scope = OPTION_SETTING, .standard = "one per processor"},
+    {"default-location", '\0', OPTION_PATH, "DIR", OFFSET(common.default_location),
+     "directory in which VMs are expected: a VM that is restored elsewhere gets a symbolic link "
+     "of its name there",
+     .scope = OPTION_SETTING, .standard = "/var/lib/libvirt/images"},
     {NULL},
 };
 

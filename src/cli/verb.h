@@ -18,7 +18,8 @@ struct verb {
     size_t minimum, maximum; /* number of operands */
     const struct option_rule *options; /* its own, beside the common ones; may be NULL */
     size_t size;   /* of the structure that the options are put into: begins with struct options */
-    bool internal; /* started by vmshadow itself: not in --help, no signal handlers */
+    bool job;      /* its first operand, if there is one, is a job, whose file is read, too */
+    bool internal; /* started by vmshadow itself: no --help, signal handlers, configuration */
     /* 0, or -1 with the error. *ret_result may be set in both cases; NULL stays NULL when there is
      * nothing to print. */
     int (*run)(const struct options *options, json_t **ret_result, struct error *error);
@@ -27,7 +28,8 @@ struct verb {
 };
 
 extern const struct verb verb_init, verb_writers, verb_providers, verb_inspect, verb_backup,
-    verb_list, verb_show, verb_restore, verb_verify, verb_recover, verb_watchdog;
+    verb_list, verb_show, verb_restore, verb_verify, verb_recover, verb_run, verb_config,
+    verb_watchdog;
 
 /* All of them, in the order of --help; ends with NULL. */
 extern const struct verb *const verbs[];

@@ -18,13 +18,13 @@ enum { DISKS_IN_A_SET = 4096 };
 
 /* ---- Planning ---- */
 
-static char *describe(const struct requester_selection *selection)
+static char *describe(const struct requester_selection *selection, const struct selected *selected)
 {
-    if (selection->all)
+    if (selection->all && !selection->exclude_vm_count)
         return memory_copy_string("backup of all VMs");
     char *text = memory_copy_string("backup of ");
-    for (size_t i = 0; i < selection->count && strlen(text) < 200; i++) {
-        char *longer = memory_format("%s%s%s", text, i ? ", " : "", selection->vms[i]);
+    for (size_t i = 0; i < selected->count && strlen(text) < 200; i++) {
+        char *longer = memory_format("%s%s%s", text, i ? ", " : "", selected->names[i]);
         free(text);
         text = longer;
     }
@@ -94,7 +94,9 @@ static int plan(struct backup *backup, struct error *error)
 {
     const struct requester_backup_options *options = backup->options;
     struct run *run = &backup->run;
-    CLEANUP_FREE char *description = describe(&options->selection);
+    if (run_select(run, &options->selection, error) != 0)
+        return -1;
+    CLEANUP_FREE char *description = describe(&options->selection, &run->selected);
     if (run_begin(run, description, error) != 0)
         return -1;
     struct vm_writer_settings writer = run_writer_settings(run, &options->selection);

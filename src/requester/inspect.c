@@ -146,6 +146,8 @@ int requester_inspect(const struct requester_host *host,
     run.events = json_array();
     if (hypervisor_open(host->uri, &run.hypervisor, error) != 0)
         return -1;
+    if (run_select(&run, selection, error) != 0)
+        return -1;
     struct vm_writer_settings settings = run_writer_settings(&run, selection);
     if (run_start_session(&run, &settings, NULL, error) != 0 ||
         session_initialize_for_backup(run.session, error) != VSS_S_OK ||

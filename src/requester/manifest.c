@@ -96,6 +96,8 @@ static json_t *left_out(const struct domain *domain)
         json_t *disk = json_object();
         json_set_string(disk, "target", domain->disks[i].target);
         json_set_string(disk, "reason", domain->disks[i].reason);
+        json_set_string(disk, "path",
+                        domain->disks[i].layer_count ? domain->disks[i].layers[0].path : NULL);
         json_append(list, disk);
     }
     for (size_t i = 0; i < domain->host_device_count; i++) {
@@ -103,6 +105,7 @@ static json_t *left_out(const struct domain *domain)
         json_set_string(device, "target", domain->host_devices[i]);
         json_set_string(device, "reason",
                         "host device passed through: back it up inside the guest");
+        json_set_string(device, "path", NULL);
         json_append(list, device);
     }
     return list;

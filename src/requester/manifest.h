@@ -8,7 +8,7 @@
  * null).{save_ms,instant_ms,resume_ms,paused_ns,saved_ns,returning_ns,returned_ns}
  *   vms[].frozen_file_systems, frozen_from_ns, instant_ns, thawed_ns (0 = none)
  *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
- *   vms[].left_out[].{target,reason}, vms[].interfaces[].{mac,type,source}
+ *   vms[].left_out[].{target,reason,path}, vms[].interfaces[].{mac,type,source}
  *   vms[].files[].{role,path,size,parts[],owner}: parts name documents of the VM, in order
  *   vms[].files[].directories[].{path,uid,gid,mode}: the directories on the way to it, nearest
  * first vms[].documents{"domain.xml":root, "file-N-PART":root}

@@ -42,12 +42,19 @@ struct requester_host {
 /* Where a VM's snapshot files would be made, other than beside each disk (condition 3). */
 struct requester_location {
     const char *vm, *directory;
+    bool optional; /* no error when there is no such VM: files are written for several hosts */
 };
 
 struct requester_selection {
-    const char *const *vms; /* names or UUIDs */
+    const char *const *vms; /* names, UUIDs, or patterns of names with * ? [...] */
     size_t count;
     bool all;
+    const char *const *tags; /* words of the VMs' own definitions (hypervisor/domain-names.h) */
+    size_t tag_count;
+    const char *const *exclude_vms; /* as vms; one that is named *and* excluded is refused */
+    size_t exclude_vm_count;
+    const char *const *exclude_disks; /* "VM:TARGET", each a name or pattern */
+    size_t exclude_disk_count;
     const struct requester_location *locations;
     size_t location_count;
 };
@@ -55,6 +62,12 @@ struct requester_selection {
 /* {"writers":[{"name","id","instance_id","state","state_number","last_error"}],
  *  "providers":[{"name","id","type","version"}]} */
 int requester_writers(const struct requester_host *host, json_t **ret_result, struct error *error);
+
+/* Which VMs a selection means on this host now, by name: {"vms":[{"name","uuid"}],"missing":[]};
+ * what is said by name or UUID and is no VM is in "missing". ERROR_REFUSED: a VM is named and
+ * excluded. */
+int requester_select(const struct requester_host *host, const struct requester_selection *selection,
+                     json_t **ret_result, struct error *error);
 
 /* {"vms":[{"name","uuid","state","method","caption","refused" (reason or null),
  *   "pause_estimate_ms" (or null),
@@ -81,7 +94,7 @@ struct requester_backup_options {
 };
 /* {"backup": id, "time", "vms":[{"name","uuid","method","frozen_ms","paused_ms",
  *   "disks":[{"target","size","bytes_read","bytes_stored"}],
- *   "left_out":[{"target","reason"}]}], "bytes_read","bytes_stored","seconds"} */
+ *   "left_out":[{"target","reason","path"}]}], "bytes_read","bytes_stored","seconds"} */
 int requester_backup(const struct requester_host *host, struct repository *repository,
                      const struct requester_backup_options *options, json_t **ret_result,
                      struct error *error);

@@ -146,6 +146,19 @@ static int plan_disk(const struct planning *planning, struct planned_vm *vm, con
     return result == 0 ? 0 : error_prefix(error, "disk %s: ", target);
 }
 
+/* What is not in the backup is left alone, and nothing else can bring it. */
+static void name_left_out(struct planned_vm *vm, const json_t *entry)
+{
+    const char *target = json_string_or(entry, "target", "?");
+    const char *path = json_string_or(entry, "path", NULL);
+    struct stat facts;
+    bool missing = path && path[0] == '/' && stat(path, &facts) != 0 && errno == ENOENT;
+    planned_vm_add_notice(vm, "disk %s is not in the backup (%s): %s%s", target,
+                          json_string_or(entry, "reason", "?"),
+                          missing ? path : "it stays as it is",
+                          missing ? " is not there, and the VM does not start before it is" : "");
+}
+
 int plan_disks(const struct planning *planning, struct planned_vm *vm, struct error *error)
 {
     size_t index;
@@ -157,9 +170,7 @@ int plan_disks(const struct planning *planning, struct planned_vm *vm, struct er
     }
     json_array_foreach(json_object_get(vm->entry, "left_out"), index, entry)
     {
-        planned_vm_add_notice(vm, "disk %s is not in the backup (%s): it stays as it is",
-                              json_string_or(entry, "target", "?"),
-                              json_string_or(entry, "reason", "?"));
+        name_left_out(vm, entry);
     }
     return 0;
 }

@@ -157,21 +157,35 @@ int run_start_session(struct run *run, const struct vm_writer_settings *writer,
     return 0;
 }
 
+int run_select(struct run *run, const struct requester_selection *selection, struct error *error)
+{
+    if (selected_find(run->hypervisor, run->host, selection, &run->selected, error) != 0)
+        return -1;
+    if (selection->all && !selection->exclude_vm_count && !run->selected.missing_count)
+        return 0;
+    return selected_check(&run->selected, error);
+}
+
 struct vm_writer_settings run_writer_settings(struct run *run,
                                               const struct requester_selection *selection)
 {
+    size_t locations = 0;
+    bool every = selection->all && !selection->exclude_vm_count;
     free(run->locations);
     run->locations = NEW_ARRAY(struct vm_writer_location, selection->location_count);
     for (size_t i = 0; i < selection->location_count; i++)
-        run->locations[i] = (struct vm_writer_location){selection->locations[i].vm,
-                                                        selection->locations[i].directory};
+        if (!selection->locations[i].optional || run->selected.usable_locations[i])
+            run->locations[locations++] = (struct vm_writer_location){
+                selection->locations[i].vm, selection->locations[i].directory};
     return (struct vm_writer_settings){
         .hypervisor = run->hypervisor,
         .undo = run->undo,
-        .vms = selection->vms,
-        .vm_count = selection->all ? 0 : selection->count,
+        .vms = (const char *const *)run->selected.uuids,
+        .vm_count = every ? 0 : run->selected.count,
+        .exclude_disks = selection->exclude_disks,
+        .exclude_disk_count = selection->exclude_disk_count,
         .locations = run->locations,
-        .location_count = selection->location_count,
+        .location_count = locations,
         .default_location = run_default_location(run->host),
         .barrier = true,
     };
@@ -208,6 +222,7 @@ void run_close(struct run *run)
         free(run->blocked[i]);
     free(run->blocked);
     free(run->locations);
+    selected_clear(&run->selected);
 }
 
 int run_check(void *context, struct error *error)

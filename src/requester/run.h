@@ -12,6 +12,7 @@
 #include "hypervisor/undo-kinds.h"
 #include "providers/qemu/qemu-provider.h"
 #include "requester/requester.h"
+#include "requester/selection.h"
 #include "undo/undo.h"
 #include "vss/session.h"
 #include "writers/vm/vm-writer.h"
@@ -34,6 +35,7 @@ struct run {
     json_t *events; /* guarded by lock */
     char **blocked; /* UUIDs of VMs for which an interrupted run left something open */
     size_t blocked_count;
+    struct selected selected;             /* by run_select() */
     struct vm_writer_location *locations; /* what run_writer_settings() refers to */
 };
 
@@ -56,7 +58,11 @@ int run_begin(struct run *run, const char *description, struct error *error);
 /* Coordinator, writer, provider, session. `instants` may be NULL (restore). */
 int run_start_session(struct run *run, const struct vm_writer_settings *writer,
                       const struct instants_settings *instants, struct error *error);
-/* The writer's settings for a selection; valid as long as the run. */
+/* Which VMs the selection means; after run_open() or with `hypervisor` and `host` set.
+ * ERROR_NOT_FOUND, ERROR_REFUSED: see requester/selection.h. */
+int run_select(struct run *run, const struct requester_selection *selection, struct error *error);
+/* The writer's settings for a selection (run_select() first, unless it is `all`); valid as long as
+ * the run. */
 struct vm_writer_settings run_writer_settings(struct run *run,
                                               const struct requester_selection *selection);
 /* GatherWriterMetadata; a VM writer that failed in it is an error in its own words. */

@@ -20,6 +20,8 @@ static int busy(struct io *io, int file, const char *name, struct error *error)
     (void)error_set(error, ERROR_BUSY, "VM %s is held by another run: %s (process %lld)", name,
                     json_string_or(content, "description", "of unknown purpose"),
                     (long long)json_integer_or(content, "process", 0));
+    if (error)
+        error->number = EAGAIN; /* it will end: worth waiting for */
     return error_advise(error, "vm-locked",
                         "wait until it has ended or has been undone, then try again");
 }

@@ -9,8 +9,9 @@
 #include "base/io.h"
 #include "undo/journal.h"
 
-/* Take the lock of a VM for the run of `holder`. ERROR_BUSY names the run that has it, ERROR_USAGE:
- * not a UUID. `name` is what people call the VM. The descriptor is close-on-exec. */
+/* Take the lock of a VM for the run of `holder`. ERROR_BUSY (number EAGAIN) names the run that has
+ * it, ERROR_USAGE: not a UUID. `name` is what people call the VM. The descriptor is close-on-exec.
+ */
 int lock_take(struct io *io, const char *directory, const char *uuid, const char *name,
               const struct journal_header *holder, int *ret_file, struct error *error);
 

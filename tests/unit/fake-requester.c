@@ -74,6 +74,25 @@ int requester_writers(const struct requester_host *host, json_t **ret_result, st
     return answer(host, json_object(), ret_result, error);
 }
 
+int requester_select(const struct requester_host *host, const struct requester_selection *selection,
+                     json_t **ret_result, struct error *error)
+{
+    (void)host;
+    (void)error;
+    json_t *vms = json_array();
+    for (size_t i = 0; i < selection->count; i++) {
+        json_t *vm = json_object();
+        json_set_string(vm, "name", selection->vms[i]);
+        json_set_string(vm, "uuid", selection->vms[i]);
+        json_append(vms, vm);
+    }
+    json_t *result = json_object();
+    json_set(result, "vms", vms);
+    json_set(result, "missing", json_array());
+    *ret_result = result;
+    return 0;
+}
+
 int requester_inspect(const struct requester_host *host,
                       const struct requester_selection *selection, json_t **ret_result,
                       struct error *error)

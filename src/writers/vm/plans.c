@@ -4,6 +4,7 @@
 
 #include "base/workers.h"
 
+#include <fnmatch.h>
 #include <libgen.h>
 #include <string.h>
 
@@ -34,6 +35,29 @@ static const char *location_of(const struct vm_writer *writer, const struct doma
     return NULL;
 }
 
+static bool excludes(const char *exclusion, const struct domain *domain, const struct disk *disk)
+{
+    const char *colon = strrchr(exclusion, ':'); /* a target holds none, a name may */
+    if (!colon || fnmatch(colon + 1, disk->target, 0) != 0)
+        return false;
+    CLEANUP_FREE char *vm = memory_format("%.*s", (int)(colon - exclusion), exclusion);
+    return names_domain(vm, domain) || fnmatch(vm, domain->name, 0) == 0;
+}
+
+/* What the administrator leaves out. The reason of a disk that is left out anyway stays. */
+static void exclude_disks(const struct vm_writer *writer, struct domain *domain)
+{
+    const struct vm_writer_settings *settings = &writer->settings;
+    for (size_t d = 0; d < domain->disk_count; d++)
+        for (size_t i = 0; i < settings->exclude_disk_count && domain->disks[d].included; i++) {
+            if (!excludes(settings->exclude_disks[i], domain, &domain->disks[d]))
+                continue;
+            domain->disks[d].included = false;
+            domain->disks[d].reason =
+                memory_format("excluded by exclude-disk %s", settings->exclude_disks[i]);
+        }
+}
+
 struct planning {
     const struct vm_writer *writer;
     struct domain **domains;
@@ -46,6 +70,7 @@ static int plan_one(void *context, unsigned index)
     const struct vm_writer_settings *settings = &planning->writer->settings;
     struct domain *domain = TAKE_PTR(planning->domains[index]);
     const char *location = location_of(planning->writer, domain);
+    exclude_disks(planning->writer, domain);
     planning->plans[index] =
         plan_new(settings->hypervisor, domain, location, settings->agent_limit);
     return 0;

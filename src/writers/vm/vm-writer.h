@@ -43,6 +43,10 @@ struct vm_writer_settings {
      * are left alone. */
     const char *const *vms;
     size_t vm_count;
+    /* "VM:TARGET": disks that are left out beyond row B10. VM is a name, a UUID or a pattern of
+     * names, TARGET a target or a pattern of targets (fnmatch(3)). */
+    const char *const *exclude_disks;
+    size_t exclude_disk_count;
     const struct vm_writer_location *locations;
     size_t location_count;
     const char *default_location; /* R5 */

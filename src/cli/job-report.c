@@ -1,0 +1,70 @@
+/* The report of a job as text: for the terminal, and for the commands that send it somewhere. */
+#include "base/memory.h"
+#include "cli/job.h"
+#include "cli/output.h"
+#include "cli/values.h"
+
+#include <string.h>
+
+static char *join(const json_t *names)
+{
+    char *text = memory_format("%s", "");
+    size_t index;
+    json_t *name;
+    json_array_foreach(names, index, name)
+    {
+        CLEANUP_FREE char *before = text;
+        text = memory_format("%s%s%s", before, index ? ", " : "", json_string_value(name));
+    }
+    return text;
+}
+
+static void print_left_out(const json_t *details, FILE *file)
+{
+    size_t index, inner;
+    json_t *vm, *disk;
+    json_array_foreach(json_object_get(details, "vms"), index, vm)
+    {
+        json_array_foreach(json_object_get(vm, "left_out"), inner, disk)
+        {
+            output_line(file, "   VM %s, disk %s is left out: %s", json_string_or(vm, "name", ""),
+                        json_string_or(disk, "target", ""), json_string_or(disk, "reason", ""));
+        }
+    }
+}
+
+static void print_set(const json_t *set, FILE *file)
+{
+    const json_t *details = json_object_get(set, "details"), *error = json_object_get(set, "error");
+    CLEANUP_FREE char *names = join(json_object_get(set, "vms"));
+    if (json_is_object(error)) {
+        output_line(file, "FAILED %s: %s", names, json_string_or(error, "message", ""));
+        const char *hint = json_string_or(error, "hint", "");
+        if (*hint)
+            output_line(file, "   hint: %s", hint);
+    }
+    if (!json_is_object(details))
+        return;
+    char read[values_text_size], stored[values_text_size];
+    output_line(file, "Backup %s of %s: %s", json_string_or(set, "backup", ""),
+                json_string_or(details, "time", ""), names);
+    output_line(file, "   %s read, %s stored in %.1f seconds",
+                values_format_size((uint64_t)json_integer_or(details, "bytes_read", 0), read),
+                values_format_size((uint64_t)json_integer_or(details, "bytes_stored", 0), stored),
+                json_number_value(json_object_get(details, "seconds")));
+    print_left_out(details, file);
+}
+
+void job_print(const json_t *report, FILE *file)
+{
+    size_t index;
+    json_t *set;
+    output_line(file, "Job %s on %s: %s", json_string_or(report, "job", ""),
+                json_string_or(report, "host", ""), json_string_or(report, "result", ""));
+    json_array_foreach(json_object_get(report, "sets"), index, set)
+    {
+        print_set(set, file);
+    }
+    output_line(file, "Begun %s, %.1f seconds.", json_string_or(report, "begin", ""),
+                json_number_value(json_object_get(report, "seconds")));
+}

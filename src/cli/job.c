@@ -1,0 +1,286 @@
+/* With --separate each VM is a set of its own, and a VM that is missing or fails does not keep the
+ * others from their backup. A set that meets another run which holds one of its VMs waits for it.
+ */
+#include "cli/job.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "cli/observer.h"
+#include "cli/output.h"
+#include "cli/repository-option.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define WAIT_LIMIT (30 * 60 * CLOCK_SECOND)
+#define WAIT_STEP CLOCK_SECOND
+
+#define OFFSET(member) offsetof(struct job_options, member)
+const struct option_rule job_rules[] = {
+    {"vm", '\0', OPTION_LIST, "VM", OFFSET(vms),
+     "a VM of the set: a name, a UUID, or a pattern with * ? [...]; may be given several times",
+     .scope = OPTION_JOB},
+    {"tag", '\0', OPTION_LIST, "TAG", OFFSET(tags),
+     "all VMs with this tag in their definition belong to the set; may be given several times",
+     .scope = OPTION_JOB},
+    {"separate", '\0', OPTION_FLAG, NULL, OFFSET(separate),
+     "make one set per VM: they have no common instant, and one that fails does not cost the "
+     "others their backup",
+     .scope = OPTION_JOB},
+    {"wait-limit", '\0', OPTION_DURATION, "TIME", OFFSET(wait_limit),
+     "give up when another run holds a VM for longer than TIME", NULL, CLOCK_SECOND,
+     24 * 3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "30min"},
+    {NULL},
+};
+
+/* One run. */
+struct job {
+    const struct job_options *options;
+    const char *name;
+    struct observer *observer;
+    struct requester_host host;
+    struct repository *repository;
+    json_t *sets; /* of the report */
+    struct error first;
+    size_t failed;
+};
+
+/* ---- The selection ------------------------------------------------------------------------- */
+
+static int check_selection(const struct job_options *options, struct error *error)
+{
+    bool named = options->vms.count || options->tags.count;
+    if (options->backup.backup.selection.all && named)
+        return error_set(error, ERROR_USAGE, "job %s: all excludes vm and tag",
+                         options->backup.common.operands[0]);
+    if (options->backup.backup.selection.all || named)
+        return 0;
+    (void)error_set(error, ERROR_USAGE, "job %s names no VM", options->backup.common.operands[0]);
+    return error_advise(error, "job-without-vms", "its file needs a line with vm, tag or all");
+}
+
+static struct requester_selection selection_of(const struct job_options *options)
+{
+    const struct options *common = &options->backup.common;
+    return (struct requester_selection){
+        .vms = options->vms.items,
+        .count = options->vms.count,
+        .all = options->backup.backup.selection.all,
+        .tags = options->tags.items,
+        .tag_count = options->tags.count,
+        .exclude_vms = common->exclude_vms.items,
+        .exclude_vm_count = common->exclude_vms.count,
+        .exclude_disks = common->exclude_disks.items,
+        .exclude_disk_count = common->exclude_disks.count,
+        .locations = common->locations,
+        .location_count = common->location_count,
+    };
+}
+
+/* ---- A set --------------------------------------------------------------------------------- */
+
+static json_t *describe_error(const struct error *error)
+{
+    CLEANUP_JSON json_t *whole = output_add_error(NULL, error);
+    return json_incref(json_object_get(whole, "error"));
+}
+
+/* Takes over `result`, which may be NULL. */
+static void add_set(struct job *job, json_t *vms, json_t *result, struct error *fault)
+{
+    json_t *set = json_object();
+    json_set(set, "vms", vms);
+    json_set_string(set, "backup", json_string_or(result, "backup", NULL));
+    json_set(set, "details", result ? result : json_null());
+    json_set(set, "error", error_is_set(fault) ? describe_error(fault) : json_null());
+    json_append(job->sets, set);
+    job->failed += error_is_set(fault);
+    error_move(&job->first, fault);
+}
+
+static json_t *names_of(const json_t *vms)
+{
+    json_t *names = json_array(), *vm;
+    size_t index;
+    json_array_foreach(vms, index, vm)
+    {
+        json_append(names, json_string(json_string_or(vm, "name", "")));
+    }
+    return names;
+}
+
+/* Held by another run, which will end: not by one that was cut off and waits for `recover`. */
+static bool is_held(const struct error *error)
+{
+    return error->kind == ERROR_BUSY &&
+           (error->number == EAGAIN || error->number == (int)VSS_E_SNAPSHOT_SET_IN_PROGRESS);
+}
+
+static bool is_interrupted(const struct job *job)
+{
+    return *job->host.interrupted != 0;
+}
+
+static void notice(const struct job *job, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void notice(const struct job *job, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    CLEANUP_FREE char *text = memory_vformat(format, arguments);
+    va_end(arguments);
+    job->host.observer.notice(job->host.observer.context, text);
+}
+
+static int back_up(struct job *job, const struct requester_backup_options *options,
+                   json_t **ret_result, struct error *error)
+{
+    int64_t limit = job->options->wait_limit ? job->options->wait_limit : WAIT_LIMIT;
+    int64_t deadline = clock_monotonic() + limit;
+    for (bool told = false;; told = true) {
+        if (requester_backup(&job->host, job->repository, options, ret_result, error) == 0)
+            return 0;
+        if (!is_held(error) || is_interrupted(job) || clock_monotonic() >= deadline)
+            return -1;
+        if (!told)
+            notice(job, "%s; waiting for it", error->message);
+        error_clear(error);
+        clock_sleep(WAIT_STEP);
+    }
+}
+
+static void run_set(struct job *job, const struct requester_selection *selection, json_t *names)
+{
+    struct requester_backup_options backup = backup_options_get(&job->options->backup);
+    struct error fault = ERROR_INIT;
+    json_t *result = NULL;
+    backup.selection = *selection;
+    if (is_interrupted(job))
+        (void)error_set(&fault, ERROR_INTERRUPTED, "it was not begun: the run was interrupted");
+    else
+        (void)back_up(job, &backup, &result, &fault);
+    if (result) {
+        json_decref(names);
+        names = names_of(json_object_get(result, "vms"));
+    }
+    add_set(job, names, result, &fault);
+}
+
+static void run_separate(struct job *job, const struct requester_selection *whole,
+                         const json_t *found)
+{
+    size_t index;
+    json_t *item;
+    json_array_foreach(json_object_get(found, "vms"), index, item)
+    {
+        const char *uuid = json_string_or(item, "uuid", "");
+        struct requester_selection one = *whole;
+        one.vms = &uuid;
+        one.count = 1;
+        one.all = false;
+        one.tag_count = one.exclude_vm_count = 0;
+        json_t *names = json_array();
+        json_append(names, json_string(json_string_or(item, "name", "")));
+        run_set(job, &one, names);
+    }
+    json_array_foreach(json_object_get(found, "missing"), index, item)
+    {
+        struct error fault = ERROR_INIT;
+        json_t *names = json_array();
+        (void)error_set(&fault, ERROR_NOT_FOUND, "VM %s: there is no such VM",
+                        json_string_value(item));
+        (void)error_advise(&fault, "no-such-vm", "virsh list --all shows the names");
+        json_append(names, json_incref(item));
+        add_set(job, names, NULL, &fault);
+    }
+}
+
+static int run_sets(struct job *job, struct error *error)
+{
+    struct requester_selection selection = selection_of(job->options);
+    CLEANUP_JSON json_t *found = NULL;
+    if (requester_select(&job->host, &selection, &found, error) < 0)
+        return -1;
+    if (!json_array_size(json_object_get(found, "vms")) &&
+        !json_array_size(json_object_get(found, "missing")))
+        return error_set(error, ERROR_NOT_FOUND, "the job means no VM of this host");
+    if (job->options->separate) {
+        run_separate(job, &selection, found);
+        return 0;
+    }
+    json_t *names = names_of(json_object_get(found, "vms")), *missing;
+    size_t index;
+    json_array_foreach(json_object_get(found, "missing"), index, missing)
+    {
+        json_append(names, json_incref(missing));
+    }
+    run_set(job, &selection, names);
+    return 0;
+}
+
+/* ---- The run ------------------------------------------------------------------------------- */
+
+static int64_t sum(const json_t *sets, const char *member)
+{
+    int64_t total = 0;
+    size_t index;
+    json_t *set;
+    json_array_foreach(sets, index, set)
+    {
+        total += json_integer_or(json_object_get(set, "details"), member, 0);
+    }
+    return total;
+}
+
+static json_t *make_report(const struct job *job, int64_t wall, int64_t begin)
+{
+    char time[clock_text_size], host[256] = "";
+    clock_format(wall, time);
+    (void)gethostname(host, sizeof host - 1);
+    json_t *report = json_object();
+    json_set_string(report, "job", job->name);
+    json_set_string(report, "host", host);
+    json_set_string(report, "result", error_is_set(&job->first) ? "failure" : "success");
+    json_set_string(report, "begin", time);
+    json_set(report, "seconds",
+             json_real((double)(clock_monotonic() - begin) / (double)CLOCK_SECOND));
+    json_set(report, "sets", json_incref(job->sets));
+    json_set_integer(report, "failed", (int64_t)job->failed);
+    json_set_integer(report, "bytes_read", sum(job->sets, "bytes_read"));
+    json_set_integer(report, "bytes_stored", sum(job->sets, "bytes_stored"));
+    return report;
+}
+
+static int run_all(struct job *job, struct error *error)
+{
+    if (check_selection(job->options, error) < 0 ||
+        repository_option_open(&job->options->backup.common, &job->repository, error) < 0)
+        return -1;
+    return run_sets(job, error);
+}
+
+int job_run(const struct job_options *options, json_t **ret_report, struct error *error)
+{
+    struct job job = {
+        .options = options, .name = options->backup.common.operands[0], .sets = json_array()};
+    int64_t wall = clock_wall(), begin = clock_monotonic();
+    if (observer_open(&options->backup.common, options->backup.events, &job.observer, error) < 0) {
+        json_decref(job.sets);
+        return -1;
+    }
+    job.host = observer_host(job.observer);
+    struct error fault = ERROR_INIT;
+    (void)run_all(&job, &fault);
+    error_move(&job.first, &fault);
+    (void)observer_close(job.observer, &job.first);
+    *ret_report = make_report(&job, wall, begin);
+    size_t sets = json_array_size(job.sets);
+    json_decref(job.sets);
+    repository_free(job.repository);
+    if (!error_is_set(&job.first))
+        return 0;
+    error_move(error, &job.first);
+    if (job.failed && sets > 1)
+        return error_prefix(error, "job %s: %zu of %zu sets failed; ", job.name, job.failed, sets);
+    return error_prefix(error, "job %s: ", job.name);
+}

@@ -1,0 +1,32 @@
+/* A job: a named set of VMs with its options, and one run of it (`vmshadow run JOB`).
+ *
+ *   set(s) of VMs ─► a backup each ─► report
+ *
+ * The report is one JSON object (docs/json.md, "run"); text is drawn from it.
+ */
+#ifndef CLI_JOB_H
+#define CLI_JOB_H
+
+#include "cli/backup-options.h"
+
+#include <stdio.h>
+
+struct job_options {
+    struct backup_options backup; /* operand: the job's name */
+    struct option_list vms, tags;
+    bool separate;
+    int64_t wait_limit; /* ns; 0 = the default */
+};
+
+/* As OPTION_TABLE: the keys that only jobs have. */
+extern const struct option_rule job_rules[];
+
+/* Back up the sets of the job, one after the other: what fails of them is in the report. -1 with
+ * the first failure when any did, or when the run could not begin; the report is there in the
+ * former case. */
+int job_run(const struct job_options *options, json_t **ret_report, struct error *error);
+
+/* The report as text. */
+void job_print(const json_t *report, FILE *file);
+
+#endif

@@ -1,0 +1,92 @@
+#include "hypervisor/domain-names.h"
+
+#include "hypervisor/call.h"
+#include "hypervisor/xml.h"
+
+#include <string.h>
+
+enum { DOMAINS_LIMIT = 16384, TAGS_XML_LIMIT = 1 << 20, TAGS_LIMIT = 1000 };
+
+void domain_names_read_tags(const char *xml, struct domain_names *domain)
+{
+    static const char blanks[] = " \t\r\n";
+    CLEANUP_XML xmlDocPtr document = xml_parse(xml, TAGS_XML_LIMIT, "metadata", NULL);
+    CLEANUP_FREE char *text = document ? xml_text(xmlDocGetRootElement(document)) : NULL;
+    char *rest = NULL;
+    for (char *word = text ? strtok_r(text, blanks, &rest) : NULL;
+         word && domain->tag_count < TAGS_LIMIT; word = strtok_r(NULL, blanks, &rest))
+        ARRAY_APPEND(domain->tags, domain->tag_count, memory_copy_string(word));
+}
+
+/* Those of the definition; a transient VM has only what it runs with. */
+static void read_tags(virDomainPtr handle, struct domain_names *domain)
+{
+    unsigned flags =
+        VIR(virDomainIsPersistent(handle)) == 1 ? VIR_DOMAIN_AFFECT_CONFIG : VIR_DOMAIN_AFFECT_LIVE;
+    CLEANUP_FREE char *xml = VIR(
+        virDomainGetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_TAGS_NAMESPACE, flags));
+    if (xml)
+        domain_names_read_tags(xml, domain);
+}
+
+static int read_names(virDomainPtr handle, struct domain_names *domain, struct error *error)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN];
+    const char *name = virDomainGetName(handle);
+    if (!name || virDomainGetUUIDString(handle, uuid) != 0)
+        return call_error(error, "cannot tell the name of a VM");
+    domain->name = memory_copy_string(name);
+    domain->uuid = memory_copy_string(uuid);
+    return 0;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    const struct domain_names *one = left, *other = right;
+    return strcmp(one->name, other->name);
+}
+
+int domain_names_list(struct hypervisor *hypervisor, bool with_tags,
+                      struct domain_names **ret_domains, size_t *ret_count, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    virDomainPtr *handles;
+    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
+        return -1;
+    int count = VIR(virConnectListAllDomains(call.connection, &handles, 0));
+    if (count < 0)
+        return call_error(error, "cannot list the VMs");
+    int result = count > DOMAINS_LIMIT
+                     ? error_set(error, ERROR_REFUSED, "more than %d VMs", DOMAINS_LIMIT)
+                     : 0;
+    struct domain_names *domains = NEW_ARRAY(struct domain_names, (size_t)count);
+    for (int i = 0; i < count; i++) {
+        if (result == 0)
+            result = read_names(handles[i], &domains[i], error);
+        if (result == 0 && with_tags)
+            read_tags(handles[i], &domains[i]);
+        (void)virDomainFree(handles[i]);
+    }
+    free(handles);
+    if (result != 0) {
+        domain_names_free(domains, (size_t)count);
+        return -1;
+    }
+    if (count)
+        qsort(domains, (size_t)count, sizeof *domains, by_name);
+    *ret_domains = domains;
+    *ret_count = (size_t)count;
+    return 0;
+}
+
+void domain_names_free(struct domain_names *domains, size_t count)
+{
+    for (size_t i = 0; domains && i < count; i++) {
+        free(domains[i].name);
+        free(domains[i].uuid);
+        for (size_t tag = 0; tag < domains[i].tag_count; tag++)
+            free(domains[i].tags[tag]);
+        free(domains[i].tags);
+    }
+    free(domains);
+}

@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# Configuration and jobs: sets of VMs by name, pattern and tag, with what is left out. The VMs are off, so nothing has to boot.
+
+load helpers
+load product
+
+one=web1
+other="db & 'two'"
+
+setup_file() {
+    product_setup
+    vm_define "$one" --disk raw --disk raw:ext4:16
+    dd if=/dev/urandom of="$(vm_disk "$one" 0)" bs=1M seek=16 count=24 conv=notrunc status=none # a copy that takes its time
+    vm_define "$other" --disk raw:ext4:16
+    virsh -q metadata "$other" urn:vmshadow --key vmshadow --set '<tags>nightly weekly</tags>' --config
+    mkdir -p "$VMSHADOW_CONFIG_DIR/jobs.d"
+}
+
+teardown_file() {
+    vm_destroy_everything "$one"
+    vm_destroy_everything "$other"
+    product_teardown
+}
+
+# job NAME LINE...: writes the file of a job.
+job() {
+    local name=$1
+    shift
+    printf '%s\n' "$@" >"$VMSHADOW_CONFIG_DIR/jobs.d/$name.conf"
+}
+
+# configuration LINE...: writes vmshadow.conf.
+configuration() {
+    printf '%s\n' "$@" >"$VMSHADOW_CONFIG_DIR/vmshadow.conf"
+}
+
+teardown() {
+    rm -f "$VMSHADOW_CONFIG_DIR/vmshadow.conf" "$VMSHADOW_CONFIG_DIR"/jobs.d/*
+}
+
+# documented SECTION: compares the JSON in $output with docs/json.md.
+documented() {
+    echo "$output" >"$TMPDIR/output.json"
+    (cd "$tests_root/.." && tests/static/check-json-doc "$1" "$TMPDIR/output.json")
+}
+
+# vms: the names of the VMs in the sets of the report in $output.
+vms() {
+    jq -r '[.sets[].vms[]] | sort | join("|")' <<<"$output"
+}
+
+@test "a file gives what the command line and the environment do not" {
+    configuration "repo = $VMSHADOW_REPO" "passphrase-file = $VMSHADOW_PASSPHRASE_FILE" "workers = 1"
+    run -0 --separate-stderr env -u VMSHADOW_REPO -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" list --json
+    run -0 --separate-stderr env -u VMSHADOW_REPO "$VMSHADOW" config --json
+    documented config
+    [ "$(jq -r '.settings[] | select(.key == "repo") | .source' <<<"$output")" = "$VMSHADOW_CONFIG_DIR/vmshadow.conf:1" ]
+    [ "$(jq -r '.settings[] | select(.key == "passphrase-file") | .source' <<<"$output")" = "environment VMSHADOW_PASSPHRASE_FILE" ]
+    [ "$(jq -r '.settings[] | select(.key == "workers") | .value' <<<"$output")" = 1 ]
+    run -0 --separate-stderr vmshadow config
+    [[ "$output" == *"workers"*"1"*"vmshadow.conf:3"* ]]
+}
+
+@test "a wrong line fails every command, with file and line" {
+    configuration "repo = $VMSHADOW_REPO" "" "hold-limits = 3s"
+    job x "all = yes"
+    for command in "init" "writers" "inspect --all" "backup --all" "list" "show latest" "restore latest" verify recover "run x" config; do
+        echo "$command"
+        # shellcheck disable=SC2086
+        run -2 --separate-stderr vmshadow $command
+        [[ "$stderr" == *"vmshadow.conf:3: there is no key 'hold-limits'"*"did you mean hold-limit?"* ]]
+    done
+}
+
+@test "a job takes VMs by name, pattern and tag, and leaves out what is excluded" {
+    job nightly "vm = $one" "tag = nightly"
+    run -0 --separate-stderr vmshadow run nightly --json
+    documented run
+    [ "$(vms)" = "$other|$one" ]
+    [ "$(jq '.sets | length' <<<"$output")" = 1 ]
+    job nightly "vm = w*1"
+    run -0 --separate-stderr vmshadow run nightly --json
+    [ "$(vms)" = "$one" ]
+    job nightly "all = yes" "exclude-vm = db*"
+    run -0 --separate-stderr vmshadow run nightly --json
+    [ "$(vms)" = "$one" ]
+    job nightly "tag = nightly"
+    run -0 --separate-stderr vmshadow run nightly
+    [[ "$output" == *"Job nightly on "*": success"*"$other"* ]]
+    nothing_left
+}
+
+@test "a VM that is named and excluded is refused; one that is not there fails" {
+    run -4 --separate-stderr vmshadow backup "$one" --exclude-vm 'web*'
+    [[ "$stderr" == *"VM $one is named, and excluded by exclude-vm web*"* ]]
+    job nightly "vm = $one" "vm = nobody"
+    run -3 --separate-stderr vmshadow run nightly
+    [[ "$stderr" == *"nobody"* ]]
+    job nightly "vm = nobody*"
+    run -3 --separate-stderr vmshadow run nightly
+    [[ "$stderr" == *"the pattern nobody* means no VM of this host"* ]]
+    job nightly "workers = 1"
+    run -2 --separate-stderr vmshadow run nightly
+    [[ "$stderr" == *"job nightly names no VM"* ]]
+}
+
+@test "an excluded disk is named and left out, and a restore leaves it as it is" {
+    run -0 --separate-stderr vmshadow inspect "$one" --exclude-disk "w*:vdb" --json
+    [ "$(jq -r '.vms[0].disks[] | select(.target == "vdb") | .reason' <<<"$output")" = "excluded by exclude-disk w*:vdb" ]
+    configuration "exclude-disk = $one:vdb"
+    run -0 --separate-stderr vmshadow backup "$one" --json
+    [ "$(jq -r '.vms[0].left_out[] | select(.target == "vdb") | .reason' <<<"$output")" = "excluded by exclude-disk $one:vdb" ]
+    [ "$(jq -r '[.vms[0].disks[].target] | join(" ")' <<<"$output")" = vda ]
+    before=$(stat -c %i-%Y-%s "$(vm_disk "$one" 1)")
+    run -0 --separate-stderr vmshadow restore latest --yes --json
+    [ "$(stat -c %i-%Y-%s "$(vm_disk "$one" 1)")" = "$before" ]
+    [[ "$(jq -r '.vms[0].notices | join(" ")' <<<"$output")" == *"disk vdb is not in the backup"*"stays as it is"* ]]
+    mv "$(vm_disk "$one" 1)" "$TMPDIR/away"
+    run -0 --separate-stderr vmshadow restore latest --dry-run --json
+    [[ "$(jq -r '.vms[0].notices | join(" ")' <<<"$output")" == *"disk vdb"*"$(vm_disk "$one" 1) is not there"* ]]
+    mv "$TMPDIR/away" "$(vm_disk "$one" 1)"
+}
+
+@test "separate sets: one VM that is missing or fails does not cost the others their backup" {
+    job nightly "vm = nobody" "vm = $one" "vm = $other" "separate = yes"
+    mv "$(vm_disk "$one" 0)" "$TMPDIR/away"
+    run --separate-stderr vmshadow run nightly --json
+    mv "$TMPDIR/away" "$(vm_disk "$one" 0)"
+    [ "$status" != 0 ]
+    documented run
+    [ "$(jq -r '.result' <<<"$output")" = failure ]
+    [ "$(jq -r '.failed' <<<"$output")" = 2 ]
+    [ "$(jq -r '.sets | length' <<<"$output")" = 3 ]
+    [ "$(jq -r '[.sets[] | select(.backup) | .vms[]] | join("|")' <<<"$output")" = "$other" ]
+    [[ "$(jq -r .error.message <<<"$output")" == *"2 of 3 sets failed"* ]]
+}
+
+@test "a job waits for a run that holds one of its VMs" {
+    job nightly "vm = $one"
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" backup "$one" --events "$TMPDIR/events" \
+        >"$TMPDIR/first" 2>&1 &
+    first=$!
+    wait_for 60 grep -q PostFinalCommit "$TMPDIR/events"
+    before=$(backups)
+    "$VMSHADOW" run nightly >"$TMPDIR/second" 2>&1 &
+    second=$!
+    wait_for 60 grep -q "waiting for it" "$TMPDIR/second" || fail "$(cat "$TMPDIR/first" "$TMPDIR/second")"
+    rm "$TMPDIR/hold"
+    wait $first
+    wait $second
+    [ "$(backups)" = $((before + 2)) ]
+    nothing_left
+}
