@@ -78,21 +78,29 @@ static int run(const struct options *common, json_t **ret_result, struct error *
     return observer_close(observer, error) < 0 ? -1 : result;
 }
 
+static void print_copied(const char *name, const json_t *copied, struct output_table *table)
+{
+    char size[values_text_size], read[values_text_size], stored[values_text_size];
+    output_table_add(table, "%s", name);
+    output_table_add(table, "%s of %s read",
+                     values_format_size((uint64_t)json_integer_or(copied, "bytes_read", 0), read),
+                     values_format_size((uint64_t)json_integer_or(copied, "size", 0), size));
+    output_table_add(
+        table, "%s stored",
+        values_format_size((uint64_t)json_integer_or(copied, "bytes_stored", 0), stored));
+}
+
 static void print_disks(const json_t *vm, struct output_table *table)
 {
     size_t index;
     json_t *disk;
-    char size[values_text_size], read[values_text_size], stored[values_text_size];
     json_array_foreach(json_object_get(vm, "disks"), index, disk)
     {
-        output_table_add(table, "%s", json_string_or(disk, "target", ""));
-        output_table_add(table, "%s of %s read",
-                         values_format_size((uint64_t)json_integer_or(disk, "bytes_read", 0), read),
-                         values_format_size((uint64_t)json_integer_or(disk, "size", 0), size));
-        output_table_add(
-            table, "%s stored",
-            values_format_size((uint64_t)json_integer_or(disk, "bytes_stored", 0), stored));
+        print_copied(json_string_or(disk, "target", ""), disk, table);
     }
+    const json_t *memory = json_object_get(vm, "saved_state");
+    if (json_is_object(memory))
+        print_copied("saved state", memory, table);
     json_array_foreach(json_object_get(vm, "left_out"), index, disk)
     {
         output_table_add(table, "%s", json_string_or(disk, "target", ""));

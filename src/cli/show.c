@@ -64,6 +64,14 @@ static void print_disks(const json_t *vm)
         output_table_add(table, "%s",
                          values_format_size((uint64_t)json_integer_or(disk, "size", 0), size));
     }
+    const json_t *memory = json_object_get(vm, "saved_state");
+    if (json_is_object(memory)) {
+        char size[values_text_size];
+        output_table_add(table, "saved state");
+        output_table_add(table, "%s, continues %s",
+                         values_format_size((uint64_t)json_integer_or(memory, "size", 0), size),
+                         json_string_or(memory, "continues", ""));
+    }
     json_array_foreach(json_object_get(vm, "left_out"), index, disk)
     {
         output_table_add(table, "%s", json_string_or(disk, "target", ""));

@@ -1,4 +1,4 @@
-/* Was an image written between two looks? Private to the room.
+/* Was an image, or another file, written between two looks?
  *
  * A file shows it by its size and time of change. A block device has neither; the kernel counts
  * what is written to it through this host. Dirty pages of the device are written out before each

@@ -7,6 +7,12 @@
 
 /* ---- The roots of a manifest --------------------------------------------------------------- */
 
+char *backup_root_text(const struct backup_root *root)
+{
+    static const char *const kinds[] = {"disk ", "saved state", "document "};
+    return memory_format("%s%s", kinds[root->kind], root->name);
+}
+
 struct walk {
     int (*each)(void *context, const struct backup_root *root, struct error *error);
     void *context;
@@ -17,9 +23,9 @@ static int walk_root(const struct walk *walk, struct backup_root *root, const js
                      struct error *error)
 {
     const char *text = json_string_value(value);
+    CLEANUP_FREE char *name = backup_root_text(root);
     if (!text || object_id_parse(text, &root->root) != 0)
-        return error_set(error, ERROR_DAMAGED, "%s: the root of %s is not an id", walk->what,
-                         root->disk ? root->disk : root->document);
+        return error_set(error, ERROR_DAMAGED, "%s: the root of %s is not an id", walk->what, name);
     return walk->each(walk->context, root, error);
 }
 
@@ -34,7 +40,7 @@ static int walk_documents(const struct walk *walk, const json_t *owner, const ch
         return error_set(error, ERROR_DAMAGED, "%s: \"documents\" is not an object", walk->what);
     json_object_foreach(documents, name, value)
     {
-        struct backup_root root = {.vm = vm, .document = name};
+        struct backup_root root = {.vm = vm, .kind = BACKUP_DOCUMENT, .name = name};
         int result = walk_root(walk, &root, value, error);
         if (result != 0)
             return result;
@@ -42,24 +48,41 @@ static int walk_documents(const struct walk *walk, const json_t *owner, const ch
     return 0;
 }
 
+/* What is stored as a tree; `size_name` is the member with the size of the tree. */
+static int walk_tree(const struct walk *walk, struct backup_root *root, const json_t *entry,
+                     const char *size_name, struct error *error)
+{
+    int64_t size;
+    CLEANUP_FREE char *name = backup_root_text(root);
+    json_t *value = json_object_get(entry, "root");
+    if (!value || json_is_null(value))
+        return 0;
+    if (json_get_integer(entry, size_name, walk->what, &size, error) != 0)
+        return -1;
+    if (size < 0)
+        return error_set(error, ERROR_DAMAGED, "%s: %s has a negative size", walk->what, name);
+    root->size = (uint64_t)size;
+    return walk_root(walk, root, value, error);
+}
+
+static int walk_saved_state(const struct walk *walk, const json_t *vm, const char *name,
+                            struct error *error)
+{
+    json_t *state = json_object_get(vm, "saved_state");
+    struct backup_root root = {.vm = name, .kind = BACKUP_SAVED_STATE, .name = ""};
+    if (!state || json_is_null(state))
+        return 0;
+    if (!json_is_object(state))
+        return error_set(error, ERROR_DAMAGED, "%s: \"saved_state\" is not an object", walk->what);
+    return walk_tree(walk, &root, state, "padded_size", error);
+}
+
 static int walk_disk(const struct walk *walk, const json_t *disk, const char *vm,
                      struct error *error)
 {
-    struct backup_root root = {.vm = vm};
-    int64_t size;
-    json_t *value = json_object_get(disk, "root");
-    root.disk = json_get_string(disk, "target", walk->what, error);
-    if (!root.disk)
-        return -1;
-    if (!value || json_is_null(value))
-        return 0;
-    if (json_get_integer(disk, "size", walk->what, &size, error) != 0)
-        return -1;
-    if (size < 0)
-        return error_set(error, ERROR_DAMAGED, "%s: disk %s has a negative size", walk->what,
-                         root.disk);
-    root.size = (uint64_t)size;
-    return walk_root(walk, &root, value, error);
+    struct backup_root root = {.vm = vm, .kind = BACKUP_DISK};
+    root.name = json_get_string(disk, "target", walk->what, error);
+    return root.name ? walk_tree(walk, &root, disk, "size", error) : -1;
 }
 
 static int walk_vm(const struct walk *walk, const json_t *vm, struct error *error)
@@ -68,6 +91,8 @@ static int walk_vm(const struct walk *walk, const json_t *vm, struct error *erro
     if (!name || !json_get_string(vm, "uuid", walk->what, error))
         return -1;
     int result = walk_documents(walk, vm, name, error);
+    if (result == 0)
+        result = walk_saved_state(walk, vm, name, error);
     json_t *disks = json_object_get(vm, "disks"), *disk;
     size_t i;
     if (result != 0 || !disks || json_is_null(disks))
@@ -111,8 +136,8 @@ static int check_known(void *context, const struct backup_root *root, struct err
         return 0;
     if (known < 0)
         return -1;
-    return error_set(error, ERROR_FAILED, "%s %s of %s is not in the repository",
-                     root->disk ? "disk" : "document", root->disk ? root->disk : root->document,
+    CLEANUP_FREE char *name = backup_root_text(root);
+    return error_set(error, ERROR_FAILED, "%s of %s is not in the repository", name,
                      root->vm ? root->vm : "the backup");
 }
 

@@ -109,9 +109,9 @@ static void tell(struct backup_check *check, const struct backup_root *root, con
     va_start(arguments, format);
     CLEANUP_FREE char *what = memory_vformat(format, arguments);
     va_end(arguments);
-    verify_fault(check->verify, check->path, "%s%s%s%s %s: %s", root->vm ? "VM " : "",
-                 root->vm ? root->vm : "", root->vm ? ", " : "", root->disk ? "disk" : "document",
-                 root->disk ? root->disk : root->document, what);
+    CLEANUP_FREE char *name = backup_root_text(root);
+    verify_fault(check->verify, check->path, "%s%s%s%s: %s", root->vm ? "VM " : "",
+                 root->vm ? root->vm : "", root->vm ? ", " : "", name, what);
 }
 
 static int check_disk(struct backup_check *backup, const struct backup_root *root,
@@ -157,7 +157,8 @@ static int check_document(struct backup_check *backup, const struct backup_root 
 
 static int check_root(void *context, const struct backup_root *root, struct error *error)
 {
-    return root->disk ? check_disk(context, root, error) : check_document(context, root);
+    return root->kind == BACKUP_DOCUMENT ? check_document(context, root)
+                                         : check_disk(context, root, error);
 }
 
 static int check_backup(struct verify *verify, const struct file_name *name, struct error *error)

@@ -88,7 +88,8 @@ static int describe_vm(struct backup *backup, const struct plan *plan, struct er
         if (strcmp(name->vm, domain->name) == 0 && disk)
             json_append(json_object_get(vm, "disks"), manifest_disk(disk, &backup->copy.disks[i]));
     }
-    if (add_writer_facts(backup, domain->uuid, vm, error) != 0)
+    if (add_writer_facts(backup, domain->uuid, vm, error) != 0 ||
+        backup_describe_memory(backup, domain->uuid, vm, error) != 0)
         return error_prefix(error, "VM %s: ", domain->name);
     const struct vm_capture *captures;
     size_t count = vm_writer_captures(backup->run.writer, domain->uuid, &captures);
@@ -122,7 +123,7 @@ int backup_copy(struct backup *backup, struct error *error)
     const struct plan *const *plans;
     size_t count = plans_of(backup, &plans);
     if (repository_writer_new(backup->repository, &backup->writer, error) != 0 ||
-        open_copies(backup, error) != 0)
+        open_copies(backup, error) != 0 || backup_open_memories(backup, error) != 0)
         return -1;
     if (copy_backup(&backup->copy, backup->writer, repository_chunk_size(backup->repository),
                     backup->options->workers, error) != 0)
@@ -133,6 +134,9 @@ int backup_copy(struct backup *backup, struct error *error)
             return -1;
     if (qemu_provider_check(backup->run.provider, error) != 0)
         return -1;
+    for (size_t i = 0; i < count; i++)
+        if (vm_writer_check_memory(backup->run.writer, plans[i]->domain->uuid, error) != 0)
+            return -1;
     return run_check(&backup->run, error);
 }
 

@@ -193,6 +193,7 @@ static json_t *result_vm(const json_t *vm)
 {
     static const char *const members[] = {"name",      "uuid",      "method",
                                           "frozen_ms", "paused_ms", "left_out"};
+    static const char *const memory_members[] = {"continues", "size", "bytes_read", "bytes_stored"};
     static const char *const disk_members[] = {"target", "size", "bytes_read", "bytes_stored"};
     json_t *object = pick(vm, members, ARRAY_SIZE(members));
     json_t *disks = json_array(), *disk;
@@ -202,6 +203,10 @@ static json_t *result_vm(const json_t *vm)
         json_append(disks, pick(disk, disk_members, ARRAY_SIZE(disk_members)));
     }
     json_set(object, "disks", disks);
+    json_t *memory = json_object_get(vm, "saved_state");
+    json_set(object, "saved_state",
+             json_is_object(memory) ? pick(memory, memory_members, ARRAY_SIZE(memory_members))
+                                    : json_null());
     return object;
 }
 
@@ -278,6 +283,7 @@ int requester_backup(const struct requester_host *host, struct repository *repos
     if (result == 0)
         *ret_result = make_result(&backup);
     repository_writer_free(backup.writer);
+    backup_close_memories(&backup);
     run_close(&backup.run);
     copy_clear(&backup.copy);
     json_decref(backup.vms);

@@ -21,6 +21,8 @@ static json_t *summary_vms(const json_t *manifest, uint64_t *ret_size)
         json_set_string(object, "name", json_string_or(vm, "name", ""));
         json_set_string(object, "uuid", json_string_or(vm, "uuid", ""));
         json_set_string(object, "method", json_string_or(vm, "method", ""));
+        json_t *memory = json_object_get(vm, "saved_state");
+        json_set_string(object, "continues", json_string_or(memory, "continues", NULL));
         json_append(list, object);
         json_array_foreach(json_object_get(vm, "disks"), inner, disk)
         {

@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/point.h"
 
+#include <string.h>
+
 void copy_add(struct copy *copy, const char *vm, const char *target, char *nbd_uri, uint64_t size)
 {
     copy->names = memory_resize(copy->names, copy->count + 1, sizeof *copy->names);
@@ -12,7 +14,8 @@ void copy_add(struct copy *copy, const char *vm, const char *target, char *nbd_u
     *name = (struct copy_disk){
         .vm = memory_copy_string(vm),
         .target = memory_copy_string(target),
-        .label = memory_format("VM %s, disk %s", vm, target),
+        .label = memory_format("VM %s, %s%s", vm, strcmp(target, COPY_MEMORY) == 0 ? "" : "disk ",
+                               target),
         .nbd_uri = nbd_uri,
     };
     copy->disks[copy->count++] = (struct transfer_disk){

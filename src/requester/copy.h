@@ -5,6 +5,9 @@
 #include "requester/run.h"
 #include "transfer/transfer.h"
 
+/* The name that a VM's save image has as a target among its disks. */
+#define COPY_MEMORY "saved state"
+
 struct copy_disk {
     char *vm, *target, *label;
     char *nbd_uri;

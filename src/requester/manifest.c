@@ -87,6 +87,12 @@ int manifest_apply_owner(const json_t *owner, const char *path, struct error *er
     return 0;
 }
 
+/* Could what it holds change while the VM goes on? */
+static bool is_writable(const struct disk *disk)
+{
+    return !disk->read_only && *disk->source_type && strcmp(disk->device, "cdrom") != 0;
+}
+
 static json_t *left_out(const struct domain *domain)
 {
     json_t *list = json_array();
@@ -98,6 +104,7 @@ static json_t *left_out(const struct domain *domain)
         json_set_string(disk, "reason", domain->disks[i].reason);
         json_set_string(disk, "path",
                         domain->disks[i].layer_count ? domain->disks[i].layers[0].path : NULL);
+        json_set_boolean(disk, "writable", is_writable(&domain->disks[i]));
         json_append(list, disk);
     }
     for (size_t i = 0; i < domain->host_device_count; i++) {
@@ -106,6 +113,7 @@ static json_t *left_out(const struct domain *domain)
         json_set_string(device, "reason",
                         "host device passed through: back it up inside the guest");
         json_set_string(device, "path", NULL);
+        json_set_boolean(device, "writable", true);
         json_append(list, device);
     }
     return list;
@@ -153,6 +161,7 @@ json_t *manifest_vm(const struct plan *plan)
     json_set(vm, "disks", json_array());
     json_set(vm, "left_out", left_out(domain));
     json_set(vm, "interfaces", interfaces(domain));
+    json_set(vm, "saved_state", json_null());
     json_set(vm, "files", json_array());
     json_set(vm, "documents", json_object());
     return vm;

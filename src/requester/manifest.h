@@ -8,7 +8,10 @@
  * null).{save_ms,instant_ms,resume_ms,paused_ns,saved_ns,returning_ns,returned_ns}
  *   vms[].frozen_file_systems, frozen_from_ns, instant_ns, thawed_ns (0 = none)
  *   vms[].disks[].{source,format,bus,bytes_read,bytes_stored,owner{uid,gid,mode}}
- *   vms[].left_out[].{target,reason,path}, vms[].interfaces[].{mac,type,source}
+ *   vms[].left_out[].{target,reason,path,writable}, vms[].interfaces[].{mac,type,source}
+ *   vms[].saved_state: null, or {continues "running"/"paused", size (bytes of the save image),
+ *     padded_size (of the stored tree), root, bytes_read, bytes_stored}; with it the document
+ *     "saved-state.xml" of the VM: the XML in the image
  *   vms[].files[].{role,path,size,parts[],owner}: parts name documents of the VM, in order
  *   vms[].files[].directories[].{path,uid,gid,mode}: the directories on the way to it, nearest
  * first vms[].documents{"domain.xml":root, "file-N-PART":root}

@@ -1,4 +1,4 @@
-/* qemu-img create, qemu-nbd, wait for its socket, rename; see restore-image.h. */
+/* qemu-img create, qemu-nbd, rename; see restore-image.h. */
 #include "requester/restore-image.h"
 
 #include "base/clock.h"
@@ -6,17 +6,15 @@
 #include "base/memory.h"
 #include "base/point.h"
 #include "base/publish.h"
+#include "requester/image-server.h"
 #include "requester/manifest.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #define TOOL_LIMIT (60 * CLOCK_SECOND)
-#define SERVER_LIMIT (30 * CLOCK_SECOND)
 
 /* qemu-img keeps a file that is there with its mode: nobody else ever reads a disk in the making.
  */
@@ -41,57 +39,6 @@ static int make_image(const struct restore_image *image, uint64_t size, struct e
     return process_run(strcmp(image->format, "vpc") == 0 ? vhd : plain, TOOL_LIMIT, NULL, error);
 }
 
-static bool accepts(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    CLEANUP_CLOSE int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return file >= 0 && connect(file, (struct sockaddr *)&address, sizeof address) == 0;
-}
-
-static int start_server(struct restore_image *image, struct error *error)
-{
-    char program[] = "qemu-nbd", persistent[] = "--persistent", format[] = "--format";
-    char socket[] = "--socket", cache[] = "--cache=writeback", shared[] = "--shared=2";
-    char *arguments[] = {program,       persistent, cache,         shared,           format,
-                         image->format, socket,     image->socket, image->temporary, NULL};
-    if (process_start(arguments, &image->server, error) != 0)
-        return -1;
-    int64_t deadline = clock_monotonic() + SERVER_LIMIT;
-    while (!accepts(image->socket)) {
-        if (process_has_ended(image->server)) {
-            (void)error_set(error, ERROR_FAILED, "qemu-nbd ended: %s",
-                            process_output(image->server));
-            return error_advise(error, "image-server-failed",
-                                "what it says is in the message; the old VM is put back");
-        }
-        if (clock_monotonic() > deadline) {
-            (void)error_set(error, ERROR_TIMEOUT, "qemu-nbd did not answer in time");
-            return error_advise(error, "image-server-failed",
-                                "is the host overloaded, or its disk? try again");
-        }
-        clock_sleep(5 * CLOCK_MILLISECOND);
-    }
-    return 0;
-}
-
-/* The query of a URI: libnbd decodes it. */
-static char *make_uri(const char *socket)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
-    char *encoded = NEW_ARRAY(char, 3 * strlen(socket) + 1), *end = encoded;
-    for (const char *next = socket; *next; next++)
-        if (strchr(plain, *next))
-            *end++ = *next;
-        else
-            end += snprintf(end, 4, "%%%02X", (unsigned char)*next);
-    *end = '\0';
-    char *uri = memory_format("nbd+unix:///?socket=%s", encoded);
-    free(encoded);
-    return uri;
-}
-
 int restore_image_create(struct restore_image *image, struct undo *undo, const char *lane,
                          const char *path, const char *format, uint64_t size,
                          const char *socket_directory, char **ret_uri, struct error *error)
@@ -102,22 +49,18 @@ int restore_image_create(struct restore_image *image, struct undo *undo, const c
         .path = memory_copy_string(path),
         .temporary = memory_format("%s/.vmshadow-%s.tmp", dirname(copy), id.text),
         .format = memory_copy_string(format),
-        .socket = memory_format("%s/%.8s.sock", socket_directory, id.text),
         .lane = memory_copy_string(lane),
     };
-    if (strlen(image->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
-        return error_set(error, ERROR_FAILED,
-                         "the state directory's path %s is too long for a "
-                         "socket",
-                         socket_directory);
-    if (undo_add(undo, lane, undo_remove_file.name, undo_path_arguments(image->temporary),
+    if (image_server_name_socket(socket_directory, &image->socket, error) != 0 ||
+        undo_add(undo, lane, undo_remove_file.name, undo_path_arguments(image->temporary),
                  &image->temporary_step, error) != 0 ||
         undo_add(undo, lane, undo_remove_file.name, undo_path_arguments(image->socket),
                  &image->socket_step, error) != 0 ||
-        make_image(image, size, error) != 0 || start_server(image, error) != 0)
+        make_image(image, size, error) != 0 ||
+        image_server_start(image->temporary, image->format, false, image->socket, &image->server,
+                           ret_uri, error) != 0)
         return -1;
     point_reached("image made");
-    *ret_uri = make_uri(image->socket);
     return 0;
 }
 
@@ -130,7 +73,7 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
         clock_sleep(10 * CLOCK_MILLISECOND);
     if (undo_check(undo, error) != 0)
         return -1;
-    process_stop(TAKE_PTR(image->server), SERVER_LIMIT);
+    image_server_stop(TAKE_PTR(image->server));
     if (file_identity_get(image->temporary, &made, error) != 0)
         return -1;
     if (manifest_apply_owner(owner, image->temporary, error) != 0 ||
@@ -145,7 +88,7 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
 
 void restore_image_clear(struct restore_image *image)
 {
-    process_stop(image->server, SERVER_LIMIT);
+    image_server_stop(image->server);
     if (image->socket)
         (void)unlink(image->socket);
     free(image->path);

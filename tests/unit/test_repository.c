@@ -368,6 +368,31 @@ static void a_backup_needs_its_roots(void **state)
     assert_int_equal(listing.count, 0);
 }
 
+/* The memory of a VM is a root like its disks. */
+static void a_backup_needs_its_saved_state(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = ERROR_INIT;
+    struct kit_image image = kit_image_new(3 * KIT_CHUNK, 1);
+    struct repository_writer *writer;
+    struct object_id disk, missing = {{1, 2, 3}};
+    struct id id = id_new();
+    uint64_t stored;
+    char text[2 * REPOSITORY_ID_SIZE + 1];
+    object_id_format(&missing, text);
+    assert_good(repository_writer_new(fixture->repository, &writer, &error), &error);
+    assert_good(kit_put_disk(writer, &image, &disk, &stored, &error), &error);
+    CLEANUP_JSON json_t *manifest = kit_manifest("2026-11-23T14:18:05Z", &disk, image.size, &disk);
+    json_t *vm = json_array_get(json_object_get(manifest, "vms"), 0), *saved = json_object();
+    json_object_del(vm, "documents");
+    json_set_string(saved, "root", text);
+    json_set_integer(saved, "padded_size", 512);
+    json_set(vm, "saved_state", saved);
+    assert_int_equal(repository_writer_commit(writer, &id, manifest, &error), -1);
+    assert_non_null(strstr(error.message, "saved state"));
+    free(image.data);
+}
+
 /* The same id again is refused, and the first backup stays as it was. */
 static void an_id_is_used_once(void **state)
 {
@@ -455,6 +480,7 @@ int main(void)
         ON_ALL(backups_are_listed_by_time),
         ON_ALL(a_damaged_backup_does_not_hide_others),
         ON_ALL(a_backup_needs_its_roots),
+        ON_ALL(a_backup_needs_its_saved_state),
         ON_ALL(an_id_is_used_once),
         ON_ALL(nothing_is_listed_before_commit),
         ON_ALL(keys_open_and_refuse),

@@ -75,5 +75,5 @@ int vm_capture_files(struct vm *vm, struct error *error)
     if (domain->tpm_state_directory &&
         capture_directory(vm, domain->tpm_state_directory, 0, error) != 0)
         return error_prefix(error, "VM %s: TPM state: ", domain->name);
-    return 0;
+    return vm_find_managed_save(vm, error);
 }

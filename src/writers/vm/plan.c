@@ -132,9 +132,9 @@ static char *find_refusal(const struct plan *plan)
                              busy->target, plan->domain->name, busy->target);
     if (plan->domain->state == DOMAIN_OTHER)
         return memory_copy_string("it is shutting down, suspended or being migrated");
-    if (plan->domain->state == DOMAIN_SAVED)
-        return memory_copy_string("it has a saved state (managed save), and backing up a memory "
-                                  "image is not supported yet; start it or drop the saved state");
+    if (plan->domain->state == DOMAIN_SAVED && !plan->domain->managed_save)
+        return memory_copy_string("it has a saved state, but its save image is not where libvirt "
+                                  "keeps it; start it or drop the saved state");
     if (plan->domain->state == DOMAIN_PAUSED_IO)
         return memory_copy_string("QEMU has paused it for an I/O error: see to its disks, then "
                                   "resume it");

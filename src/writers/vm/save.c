@@ -131,17 +131,3 @@ vss_code vm_writer_post_snapshot(void *object, const struct writer_event *event,
             vm_record(&writer->vms[i], event);
     return VSS_S_OK;
 }
-
-bool vm_writer_memory(const struct vm_writer *writer, const char *uuid,
-                      struct vm_memory *ret_memory)
-{
-    for (size_t i = 0; i < writer->vm_count; i++) {
-        const struct vm *vm = &writer->vms[i];
-        if (!vm->saved || strcmp(vm_uuid(vm), uuid) != 0)
-            continue;
-        *ret_memory =
-            (struct vm_memory){saved_state_image(vm->saved), saved_state_was_paused(vm->saved)};
-        return true;
-    }
-    return false;
-}

@@ -2,6 +2,7 @@
 #ifndef WRITERS_VM_VM_WRITER_PRIVATE_H
 #define WRITERS_VM_VM_WRITER_PRIVATE_H
 
+#include "hypervisor/image-state.h"
 #include "hypervisor/saved-state.h"
 #include "writers/vm/vm-writer.h"
 
@@ -19,6 +20,8 @@ struct vm {
     struct error error;
     struct vm_capture *captures;
     size_t capture_count;
+    struct vm_memory managed_save;     /* of a VM that was saved already; path NULL = it was not */
+    struct image_state managed_before; /* its image, when it was taken */
 };
 
 /* One VM of a restore: owned copies of struct vm_restore. */
@@ -96,6 +99,10 @@ void vm_writer_estimate(struct vm_writer *writer, struct plan *const *plans, siz
 
 /* capture.c: small files into memory, bounded. */
 int vm_capture_files(struct vm *vm, struct error *error);
+
+/* memory.c: a VM that is saved already: its image becomes
+ * vm->managed_save. Nothing for others. */
+int vm_find_managed_save(struct vm *vm, struct error *error);
 
 /* restore.c */
 vss_code vm_writer_pre_restore(void *object, const struct writer_event *event, struct error *error);

@@ -93,6 +93,9 @@ struct vm_memory {
  * by the writer. Call it between events only. */
 bool vm_writer_memory(const struct vm_writer *writer, const char *uuid,
                       struct vm_memory *ret_memory);
+/* After the copy: is what lies there still the image of the instant? ERROR_FAILED when a VM that
+ * was saved already was started meanwhile, or saved again. 0 also when the VM has no memory. */
+int vm_writer_check_memory(const struct vm_writer *writer, const char *uuid, struct error *error);
 
 /* The volume of the set that a disk is: "UUID/target", to be freed; and back. */
 char *vm_writer_volume(const char *uuid, const char *target);
