@@ -145,6 +145,14 @@ int disk_reader_ids(struct disk_reader *disk, uint64_t first, size_t count, stru
                     struct error *error);
 void disk_reader_free(struct disk_reader *disk);
 
+/* How many bytes two stored disks differ in, counted in whole chunks, the unit in which disks are
+ * compared; where one disk goes on behind the end of the other, what is not zero there differs.
+ * NULL = no disk: all of the other one that is not zero differs. Reads only blocks of ids, and of
+ * these only such as differ. ERROR_DAMAGED as repository_get(). Any thread. */
+int repository_compare_disks(struct repository *repository, const struct object_id *left,
+                             const struct object_id *right, uint64_t *ret_bytes,
+                             struct error *error);
+
 /* New buffer with a NUL behind it, to be freed. */
 int repository_get_document(struct repository *repository, const struct object_id *root,
                             char **ret_data, size_t *ret_size, struct error *error);
