@@ -113,6 +113,13 @@ int requester_list(struct repository *repository, const struct requester_list_op
 int requester_show(struct repository *repository, const char *backup, json_t **ret_result,
                    struct error *error);
 
+/* What changed between two backups, named as for show: {"from":{"id","time"},"to":{"id","time"},
+ *  "chunk_size","vms":[{"name","uuid","disks":[{"target","change","size_from","size_to" (null where
+ *   it is not),"changed_bytes"}],"change" (same, changed, added, removed),"changed_bytes"}],
+ *  "changed_bytes"}. VMs are paired by UUID, disks by target. ERROR_DAMAGED, ERROR_NOT_FOUND. */
+int requester_diff(struct repository *repository, const char *from, const char *to,
+                   json_t **ret_result, struct error *error);
+
 struct requester_restore_options {
     const char *backup;     /* id, beginning of one, "latest" */
     const char *const *vms; /* names or UUIDs in the backup; count 0 = all */

@@ -35,6 +35,7 @@ documented() {
     documented backup backup "$vm" --events "$TMPDIR/events"
     [ "$(jq -r '.vms[0].name' <<<"$output")" = "$vm" ]
     documented list list
+    documented diff diff latest latest
     documented show show latest
     documented restore restore latest --dry-run
     [ "$(jq -r '.vms[0].replaces' <<<"$output")" = off ]

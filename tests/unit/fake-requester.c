@@ -137,6 +137,16 @@ int requester_show(struct repository *repository, const char *backup, json_t **r
     return answer(NULL, asked, ret_result, error);
 }
 
+int requester_diff(struct repository *repository, const char *from, const char *to,
+                   json_t **ret_result, struct error *error)
+{
+    (void)repository;
+    json_t *asked = json_object();
+    json_set_string(asked, "from", from);
+    json_set_string(asked, "to", to);
+    return answer(NULL, asked, ret_result, error);
+}
+
 static json_t *restore_object(const struct requester_restore_options *options, bool plan)
 {
     json_t *asked = json_object();

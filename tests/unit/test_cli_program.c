@@ -124,8 +124,9 @@ static json_t *parse(const char *text)
 static void help_goes_to_standard_output(void **state)
 {
     (void)state;
-    static const char *const names[] = {"init", "writers", "providers", "inspect", "backup",
-                                        "list", "show",    "restore",   "verify",  "recover"};
+    static const char *const names[] = {"init",    "writers", "providers", "inspect",
+                                        "diff",    "backup",  "list",      "show",
+                                        "restore", "verify",  "recover"};
     OUTCOME all = RUN("--help");
     assert_int_equal(all.code, 0);
     assert_string_equal(all.err, "");
@@ -227,8 +228,9 @@ static void results_are_drawn_as_text(void **state)
 {
     (void)state;
     static const char *const cases[][4] = {
-        {"writers"}, {"providers"},      {"inspect", "--all"},           {"backup", "--all"},
-        {"list"},    {"show", "latest"}, {"restore", "latest", "--yes"}, {"recover"},
+        {"writers"}, {"providers"},      {"inspect", "--all"},       {"backup", "--all"},
+        {"list"},    {"show", "latest"}, {"diff", "9f1c", "latest"}, {"restore", "latest", "--yes"},
+        {"recover"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const char *words[8] = {"vmshadow", cases[i][0], "--repo", repository};
