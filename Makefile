@@ -2,9 +2,17 @@
 # make demo     two VMs backed up, destroyed, restored, on a throw-away libvirt host
 # make check    all tests, on a throw-away libvirt host; see tests/README.md
 # make soak     200 backups, one after the other, with what they leave (docs/reliability.md)
+# make install  puts program, man pages and completion where they belong: PREFIX (/usr/local),
+#               BINDIR, DATADIR, MANDIR (below PREFIX), SYSCONFDIR (/etc), DESTDIR (put before all of them)
 # make clean    removes what these have built
 
-.PHONY: all check clean demo soak
+PREFIX = /usr/local
+BINDIR = $(PREFIX)/bin
+DATADIR = $(PREFIX)/share
+MANDIR = $(DATADIR)/man
+SYSCONFDIR = /etc
+
+.PHONY: all check clean demo install soak
 
 all:
 	scripts/install-packages
@@ -20,6 +28,11 @@ check:
 soak: all
 	VMSHADOW=$(CURDIR)/build/vmshadow VMSHADOW_TEST_CACHE=$(CURDIR)/build/guest VMSHADOW_TEST_SOAK=200 \
 		BATS_TEST_TIMEOUT=7200 tests/host/run bats tests/e2e/61-soak.bats
+
+install: all
+	meson configure build --prefix='$(PREFIX)' --bindir='$(BINDIR)' --datadir='$(DATADIR)' --mandir='$(MANDIR)' \
+		--sysconfdir='$(SYSCONFDIR)'
+	DESTDIR='$(DESTDIR)' meson install -C build
 
 clean:
 	rm -rf build build-check build-check-sanitizers

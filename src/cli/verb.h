@@ -31,6 +31,8 @@ extern const struct verb verb_init, verb_writers, verb_providers, verb_inspect, 
     verb_list, verb_show, verb_diff, verb_restore, verb_verify, verb_recover, verb_run, verb_config,
     verb_watchdog;
 
+extern const struct verb verb_complete;
+
 /* All of them, in the order of --help; ends with NULL. */
 extern const struct verb *const verbs[];
 /* NULL when there is none of that name. */
