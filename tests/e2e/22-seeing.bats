@@ -17,15 +17,15 @@ setup_file() {
     "$VMSHADOW" init --no-encryption >/dev/null
     truncate -s 1M "$images/seen.iso"
     vm_define "$running"
-    vm_define "$off" --xml "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$images/seen.iso'/><target dev='sdb' bus='sata'/><readonly/></disk>"
+    vm_define "$off" --xml "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='$images/seen.iso'/><target dev='sdb' bus='sata'/><readonly/></disk><interface type='user'/>"
     vm_boot "$running"
     date -u +%FT%T.%3NZ >"$TMPDIR/began"
-    "$VMSHADOW" backup "$running" "$off" --json | jq -r .backup >"$TMPDIR/first"
+    vmshadow backup "$running" "$off" --json | jq -r .backup >"$TMPDIR/first"
     date -u +%FT%T.%3NZ >"$TMPDIR/ended"
     wait_for 5 in_another_second "$(cat "$TMPDIR/ended")"
     # Eight chunks of the repository's 256 KiB.
     dd if=/dev/urandom of="$(vm_disk "$off" 0)" bs=1M seek=20 count=2 conv=notrunc status=none
-    "$VMSHADOW" backup "$off" --json | jq -r .backup >"$TMPDIR/second"
+    vmshadow backup "$off" --json | jq -r .backup >"$TMPDIR/second"
 }
 
 teardown_file() {

@@ -36,9 +36,21 @@ wait_for() {
     done
 }
 
-# vmshadow ARGUMENT...: the program under test.
+# vmshadow ARGUMENT...: the program under test. What it prints with --json is kept in $VMSHADOW_TEST_JSON, where tests/run-check
+# sets that, and checked when all tests have run.
 vmshadow() {
-    "$VMSHADOW" "$@"
+    case " ${VMSHADOW_TEST_JSON:+$*} " in
+    *" --json "* | *" -j "*) json_kept "$@" ;;
+    *) "$VMSHADOW" "$@" ;;
+    esac
+}
+json_kept() {
+    local file status=0
+    file=$(mktemp "$VMSHADOW_TEST_JSON/$1.XXXXXXXX") || return
+    "$VMSHADOW" "$@" >"$file" || status=$?
+    cat "$file"
+    [ -s "$file" ] || rm "$file" # it was killed
+    return $status
 }
 
 # --- VMs ---

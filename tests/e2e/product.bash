@@ -16,5 +16,5 @@ product_teardown() {
 
 # backups: how many are listed.
 backups() {
-    "$VMSHADOW" list --json | jq '.backups | length'
+    vmshadow list --json | jq '.backups | length'
 }
