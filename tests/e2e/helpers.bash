@@ -187,12 +187,16 @@ vm_command() {
     "$guest_channel" "${options[@]}" "$(vm_socket "$name")" "$@"
 }
 
-# ledger_start A B VOLUME: commits n in A, then n in B, without pause, in the background until ledger_stop (not in a subshell), which
-# sets ledger_last. Only one at a time, and meanwhile no vm_command to A and B: the ledger has their channels. ledger_reached NUMBER is for wait_for.
+# ledger_start A B... VOLUME: commits n in A, then n in B, without pause, in the background until ledger_stop (not in a subshell), which
+# sets ledger_last. Only one at a time, and meanwhile no vm_command to these VMs: the ledger has their channels. ledger_reached NUMBER is for wait_for.
 ledger_start() {
     ledger_progress=$TMPDIR/ledger.$BASHPID
     : >"$ledger_progress"
-    "$tests_root/guest/ledger" "$(vm_socket "$1")" "$(vm_socket "$2")" "$3" "$ledger_progress" \
+    local -a sockets=()
+    while [ $# -gt 1 ]; do
+        sockets+=("$(vm_socket "$1")") && shift
+    done
+    "$tests_root/guest/ledger" "${sockets[@]}" "$1" "$ledger_progress" \
         >"$ledger_progress.output" 2>&1 3>&- &
     ledger_process=$!
 }
