@@ -51,13 +51,7 @@ char *backup_job_xml(const char *socket, const struct backup_job_disk *disks, si
 
 static bool is_starting(virDomainPtr domain)
 {
-    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
-    virTypedParameterPtr parameters = NULL;
-    if (VIR(virDomainGetJobStats(domain, &type, &parameters, &count, 0)) != 0)
-        return false;
-    (void)virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
-    virTypedParamsFree(parameters, count);
-    return type != VIR_DOMAIN_JOB_NONE && operation == VIR_DOMAIN_JOB_OPERATION_BACKUP;
+    return domain_read_operation(domain) == VIR_DOMAIN_JOB_OPERATION_BACKUP;
 }
 
 static bool names_socket(const char *xml, const char *socket)

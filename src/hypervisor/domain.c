@@ -92,12 +92,23 @@ const struct disk *domain_find_disk(const struct domain *domain, const char *tar
 
 /* ---- State ---- */
 
+int domain_read_operation(virDomainPtr handle)
+{
+    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
+    virTypedParameterPtr parameters = NULL;
+    if (VIR(virDomainGetJobStats(handle, &type, &parameters, &count, 0)) != 0)
+        return -1;
+    (void)virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
+    virTypedParamsFree(parameters, count);
+    return type == VIR_DOMAIN_JOB_NONE ? -1 : operation;
+}
+
 /* libvirt keeps the name of an operation as the reason after its end, too: a VM that was started
  * paused from a save image stays "paused (migrating)". */
-static bool has_job(virDomainPtr handle)
+static bool has_operation(virDomainPtr handle)
 {
-    virDomainJobInfo job;
-    return VIR(virDomainGetJobInfo(handle, &job)) != 0 || job.type != VIR_DOMAIN_JOB_NONE;
+    int operation = domain_read_operation(handle);
+    return operation >= 0 && operation != VIR_DOMAIN_JOB_OPERATION_BACKUP;
 }
 
 static enum domain_state paused_state(virDomainPtr handle, int reason)
@@ -111,7 +122,7 @@ static enum domain_state paused_state(virDomainPtr handle, int reason)
     case VIR_DOMAIN_PAUSED_SAVE:
     case VIR_DOMAIN_PAUSED_DUMP:
     case VIR_DOMAIN_PAUSED_SNAPSHOT:
-        return has_job(handle) ? DOMAIN_OTHER : DOMAIN_PAUSED;
+        return has_operation(handle) ? DOMAIN_OTHER : DOMAIN_PAUSED;
     case VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
     case VIR_DOMAIN_PAUSED_STARTING_UP:
     case VIR_DOMAIN_PAUSED_POSTCOPY:

@@ -96,9 +96,9 @@ static int refuse_other_jobs(const struct saved_state *state, struct error *erro
         VIR(virDomainGetJobInfo(call.domain, &info)) == 0 && info.type != VIR_DOMAIN_JOB_NONE;
     if (job == BACKUP_JOB_NONE && !other)
         return 0;
-    return error_set(error, ERROR_BUSY,
-                     "VM %s: another operation runs on it (backup, saving, migration, ...)",
-                     state->name);
+    (void)error_set(error, ERROR_BUSY,
+                    "another operation runs on it (backup, saving, migration, ...)");
+    return error_advise(error, "vm-busy", "wait for its end: virsh domjobinfo %s", state->name);
 }
 
 static int make_known(struct saved_state *state, const char *base, uint64_t reserve,
@@ -135,13 +135,19 @@ int saved_state_prepare(const struct saved_state_settings *settings, const struc
 
 /* ---- Take ---- */
 
+static bool is_restart_wanted(void)
+{
+    const char *value = getenv("VMSHADOW_TEST_SAVE"); /* a debug door: CONTRIBUTING.md */
+    return value && strcmp(value, "restart") == 0;
+}
+
 static int pause_vm(struct saved_state *state, struct error *error)
 {
     CLEANUP_CALL struct call call = CALL_NONE;
     if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
         return -1;
     state->times.paused = clock_monotonic();
-    if (!state->was_paused && VIR(virDomainSuspend(call.domain)) != 0)
+    if (!state->was_paused && !is_restart_wanted() && VIR(virDomainSuspend(call.domain)) != 0)
         return call_error(error, "VM %s cannot be paused", state->name);
     point_reached("paused");
     return 0;
@@ -151,6 +157,21 @@ static bool is_unsupported(int code)
 {
     return code == VIR_ERR_OPERATION_UNSUPPORTED || code == VIR_ERR_CONFIG_UNSUPPORTED ||
            code == VIR_ERR_ARGUMENT_UNSUPPORTED || code == VIR_ERR_NO_SUPPORT;
+}
+
+static int save_failed(const struct saved_state *state, struct error *error)
+{
+    (void)call_error(error, "VM %s: its memory cannot be saved", state->name);
+    if (error && strstr(error->message, "previous migration"))
+        return error_advise(
+            error, "vm-saved-without-run",
+            "QEMU does not save a VM twice that was paused all the time: let it run "
+            "for a moment (virsh resume %s; virsh suspend %s)",
+            state->name, state->name);
+    return error_advise(error, "memory-not-saved",
+                        "look at libvirt's reason; the log of QEMU is "
+                        "/var/log/libvirt/qemu/%s.log",
+                        state->name);
 }
 
 /* 1 = libvirt cannot do it for this VM. */
@@ -163,7 +184,7 @@ static int save_in_place(struct saved_state *state, struct error *error)
         call.domain, state->snapshot_xml, VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA));
     if (!snapshot) {
         bool unsupported = is_unsupported(call_last_code());
-        (void)call_error(error, "VM %s: its memory cannot be saved", state->name);
+        (void)save_failed(state, error);
         return unsupported ? 1 : -1;
     }
     (void)virDomainSnapshotFree(snapshot);
@@ -181,7 +202,7 @@ static int save_and_start(struct saved_state *state, struct error *error)
         return -1;
     point_reached("before save");
     if (VIR(virDomainSaveFlags(call.domain, state->image, NULL, 0)) != 0)
-        return call_error(error, "VM %s: its memory cannot be saved", state->name);
+        return save_failed(state, error);
     point_reached("saved and off");
     if (VIR(virDomainRestoreFlags(call.connection, state->image, NULL, VIR_DOMAIN_SAVE_PAUSED)) !=
         0)
@@ -190,16 +211,17 @@ static int save_and_start(struct saved_state *state, struct error *error)
     return 0;
 }
 
-static bool is_restart_wanted(void)
+/* A QEMU whose memory was saved in place cannot be saved again before its VM has run; so a VM that
+ * stays paused is started from its image. A transient one does not survive that. */
+static bool is_restarted(const struct saved_state *state)
 {
-    const char *value = getenv("VMSHADOW_TEST_SAVE"); /* a debug door: CONTRIBUTING.md */
-    return value && strcmp(value, "restart") == 0;
+    return is_restart_wanted() || (state->was_paused && state->persistent);
 }
 
 static int save(struct saved_state *state, struct error *error)
 {
     struct error unsupported = ERROR_INIT;
-    int result = is_restart_wanted() ? 1 : save_in_place(state, &unsupported);
+    int result = is_restarted(state) ? 1 : save_in_place(state, &unsupported);
     if (result < 0) {
         error_move(error, &unsupported);
         return -1;
@@ -234,11 +256,15 @@ static int resume(struct saved_state *state, struct error *error)
     if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0 ||
         domain_read_state(call.domain, &now, error) != 0)
         return -1;
-    if (now != DOMAIN_PAUSED)
-        return error_set(error, ERROR_FAILED,
-                         "VM %s is %s: somebody changed its state while its memory and disks were "
-                         "taken",
-                         state->name, domain_state_name(now));
+    if (now != DOMAIN_PAUSED) {
+        (void)error_set(error, ERROR_FAILED,
+                        "VM %s is %s: somebody changed its state while its memory and disks were "
+                        "taken",
+                        state->name, domain_state_name(now));
+        return error_advise(
+            error, "vm-changed-in-pause",
+            "leave VMs alone while they are paused for a backup, then back up again");
+    }
     if (!state->was_paused && VIR(virDomainResume(call.domain)) != 0)
         return call_error(error, "VM %s cannot be resumed", state->name);
     return 0;

@@ -1,7 +1,8 @@
 /* The undo of a pause with its memory image: the VM is what it was before; see undo-kinds.h.
  *
  * Whoever was killed may have left a call of his in libvirtd: first the image's directory is
- * renamed (it is the image's alone), so that a save that comes late cannot make its file and fails;
+ * renamed (it is the image's alone), so that a save that comes late cannot make its file and fails
+ * (so does one that is under way, at its end, when libvirt opens the file once more);
  * a pause that comes late is found by a second look. A save that is under way is ours when its file
  * is there, and is aborted before anything else: a resume alone would wait for all of it.
  *
@@ -21,6 +22,7 @@
 #define ATTEMPT_LIMIT (10 * CLOCK_SECOND)
 #define LOOK_PAUSE (20 * CLOCK_MILLISECOND)
 #define ABORT_AGAIN (3 * CLOCK_SECOND)
+#define LEAST_ROOM (UINT64_C(64) << 20)
 #define LATE_PAUSE (1 * CLOCK_SECOND)
 
 struct returning {
@@ -34,18 +36,6 @@ struct returning {
 /* ---- Looking ---- */
 
 enum finding { FOUND_DONE, FOUND_SAVING, FOUND_WAITING, FOUND_PAUSED, FOUND_OFF };
-
-/* The operation of the job that runs on the VM; -1 = none. */
-static int operation_of(virDomainPtr domain)
-{
-    int type = VIR_DOMAIN_JOB_NONE, count = 0, operation = VIR_DOMAIN_JOB_OPERATION_UNKNOWN;
-    virTypedParameterPtr parameters = NULL;
-    if (VIR(virDomainGetJobStats(domain, &type, &parameters, &count, 0)) != 0)
-        return -1;
-    (void)virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation);
-    virTypedParamsFree(parameters, count);
-    return type == VIR_DOMAIN_JOB_NONE ? -1 : operation;
-}
 
 static enum finding judge_job(int operation)
 {
@@ -71,7 +61,7 @@ static int look(virDomainPtr domain, enum finding *ret_finding, int *ret_reason,
     const char *name = virDomainGetName(domain);
     if (VIR(virDomainGetState(domain, &state, ret_reason, 0)) != 0)
         return call_error(error, "VM %s", name);
-    int operation = operation_of(domain);
+    int operation = domain_read_operation(domain);
     if (is_in_the_way(operation))
         *ret_finding = judge_job(operation);
     else if (state == VIR_DOMAIN_PAUSED && *ret_reason != VIR_DOMAIN_PAUSED_CRASHED)
@@ -181,6 +171,36 @@ static int bring_back(struct returning *returning, struct hypervisor *hypervisor
     }
 }
 
+/* Does our save of a VM that stays paused still run, with room for it? 1 = yes, 0 = no. */
+static int is_saving_paused(struct hypervisor *hypervisor, const char *uuid, const char *image)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    CLEANUP_FREE char *directory = directory_of(image);
+    enum finding finding = FOUND_DONE;
+    uint64_t room;
+    int reason;
+    return access(image, F_OK) == 0 && directory_get_room(directory, &room, NULL) == 0 &&
+           room >= LEAST_ROOM &&
+           call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, NULL) == 0 &&
+           look(call.domain, &finding, &reason, NULL) == 0 && finding == FOUND_SAVING;
+}
+
+/* A save that is aborted, or does not find its file at its end, leaves a QEMU that refuses another
+ * save before its VM has run. A VM that stays paused loses nothing by waiting for its save; it is
+ * started from the image then. */
+static int wait_for_save(const struct returning *returning, struct hypervisor *hypervisor,
+                         const char *image, struct error *error)
+{
+    int64_t deadline = clock_monotonic() + ATTEMPT_LIMIT;
+    while (returning->was_paused && returning->restart &&
+           is_saving_paused(hypervisor, returning->uuid, image)) {
+        if (clock_monotonic() >= deadline)
+            return error_set(error, ERROR_TIMEOUT, "its memory is still being saved");
+        clock_sleep(LOOK_PAUSE);
+    }
+    return 0;
+}
+
 static int return_vm(void *context, const json_t *arguments, struct error *error)
 {
     const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
@@ -198,7 +218,8 @@ static int return_vm(void *context, const json_t *arguments, struct error *error
         .was_paused = json_boolean_or(arguments, "was_paused", true),
         .restart = json_boolean_or(arguments, "restart", false),
     };
-    if (directory_set_aside(directory, error) != 0 ||
+    if (wait_for_save(&returning, hypervisor, image, error) != 0 ||
+        directory_set_aside(directory, error) != 0 ||
         bring_back(&returning, hypervisor, error) != 0)
         return error_prefix(error, "VM %s: ", returning.name);
     if (!returning.was_paused) {

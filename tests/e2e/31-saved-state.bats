@@ -29,11 +29,6 @@ teardown_file() {
     product_teardown
 }
 
-# full_state NAME: state with its reason.
-full_state() {
-    virsh -q domstate --domain "$1" --reason | head -n 1
-}
-
 # boots NAME: how often the VM has been booted, by its console.
 boots() {
     grep -c 'Linux version' "$(vm_console "$1")"
@@ -44,7 +39,7 @@ all_as_before() {
     local last
     vm_assert_running_and_thawed "$child" || return
     vm_is "$saved" running || return
-    [ "$(full_state "$paused")" = "paused (user)" ] || fail "paused: $(full_state "$paused")" || return
+    vm_is "$paused" paused || return
     [ "$(vm_state "$stopped")" = "shut off" ] || return
     last=$(vm_command "$saved" last data0) || return
     wait_for 30 has_records "$saved" data0 $((${last#last } + 3)) || return
