@@ -11,7 +11,7 @@
 
 struct restore_options {
     struct options common;
-    bool yes, dry_run;
+    bool yes, dry_run, continue_saved, discard_saved;
     const char *events, *directory;
     unsigned workers;
 };
@@ -24,6 +24,11 @@ static const struct option_rule rules[] = {
      "only tell what would be done; nothing is changed"},
     {"to", 't', OPTION_TEXT, "DIR", OFFSET(directory),
      "put the disks into DIR instead of where they were"},
+    {"continue-saved", '\0', OPTION_FLAG, NULL, OFFSET(continue_saved),
+     "let a saved VM continue although a disk was left out of the backup: if that disk has changed "
+     "since, the VM destroys it"},
+    {"discard-saved", '\0', OPTION_FLAG, NULL, OFFSET(discard_saved),
+     "leave the memory of saved VMs in the backup: they come back off"},
     {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
      "write each VSS event to FILE as a line of JSON"},
     {"workers", '\0', OPTION_COUNT, "N", OFFSET(workers), "threads that decrypt and decompress",
@@ -73,6 +78,8 @@ static int run_on(const struct restore_options *options, const struct requester_
         .vms = options->common.operands + 1,
         .count = options->common.operand_count - 1,
         .yes = options->yes,
+        .continue_saved = options->continue_saved,
+        .discard_saved = options->discard_saved,
         .directory = options->directory,
         .workers = options->workers,
     };
@@ -141,6 +148,10 @@ static void print_vm(const json_t *vm, bool plan)
     output_line(stdout, "VM %s {%s}%s%s", json_string_or(vm, "name", ""),
                 json_string_or(vm, "uuid", ""), replaces ? how : "", replaces ? replaces : "");
     print_disks(vm);
+    const char *continues = json_string_or(vm, "continues", NULL);
+    if (continues)
+        output_line(stdout, "   %s saved: when it is started it continues where it was, %s",
+                    plan ? "comes back" : "came back", continues);
     size_t index;
     json_t *item;
     json_array_foreach(json_object_get(vm, "networks"), index, item)

@@ -139,6 +139,12 @@ int domain_edit_disks(const char *xml, const struct domain_edit_disk *disks, siz
     return 0;
 }
 
+bool domain_edit_has_disk(const char *xml, const char *target)
+{
+    CLEANUP(free_document) xmlDoc *document = parse(xml, NULL);
+    return document && find_disk(document, target);
+}
+
 static char *text_of(xmlDoc *document, const char *name)
 {
     xmlNode *node = child(xmlDocGetRootElement(document), name);

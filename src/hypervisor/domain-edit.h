@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+#include <stdbool.h>
+
 /* The location and format of one disk, as restored. */
 struct domain_edit_disk {
     const char *target; /* "vda" */
@@ -19,6 +21,9 @@ struct domain_edit_disk {
  * that the definition does not have is ERROR_DAMAGED. */
 int domain_edit_disks(const char *xml, const struct domain_edit_disk *disks, size_t count,
                       char **ret_xml, unsigned *ret_changes, struct error *error);
+
+/* Has the XML a disk of this target? false also when it is no domain XML. */
+bool domain_edit_has_disk(const char *xml, const char *target);
 
 /* <uuid> and <name> of a definition, to be freed. ERROR_DAMAGED when it is no domain. */
 int domain_edit_identity(const char *xml, char **ret_uuid, char **ret_name, struct error *error);

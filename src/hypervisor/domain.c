@@ -169,22 +169,38 @@ static char *existing(char *path)
     return NULL;
 }
 
+static bool is_session(const struct hypervisor *hypervisor)
+{
+    return strstr(hypervisor_uri(hypervisor), "/session") != NULL;
+}
+
+static char *configuration_directory(const struct hypervisor *hypervisor)
+{
+    const char *home = getenv("HOME");
+    const char *configured = getenv("XDG_CONFIG_HOME");
+    if (!is_session(hypervisor))
+        return memory_copy_string("/etc/libvirt/qemu");
+    return configured ? memory_format("%s/libvirt/qemu", configured)
+                      : memory_format("%s/.config/libvirt/qemu", home ? home : "");
+}
+
+char *domain_save_directory(const struct hypervisor *hypervisor)
+{
+    if (!is_session(hypervisor))
+        return memory_copy_string("/var/lib/libvirt/qemu/save");
+    CLEANUP_FREE char *base = configuration_directory(hypervisor);
+    return memory_format("%s/save", base);
+}
+
 /* libvirt names these files after the VM; no call tells where they are. */
 static void find_files(const struct hypervisor *hypervisor, struct domain *domain)
 {
-    bool session = strstr(hypervisor_uri(hypervisor), "/session") != NULL;
-    const char *home = getenv("HOME");
-    const char *configured = getenv("XDG_CONFIG_HOME");
-    CLEANUP_FREE char *base = !session ? memory_copy_string("/etc/libvirt/qemu")
-                              : configured
-                                  ? memory_format("%s/libvirt/qemu", configured)
-                                  : memory_format("%s/.config/libvirt/qemu", home ? home : "");
+    CLEANUP_FREE char *base = configuration_directory(hypervisor);
+    CLEANUP_FREE char *saves = domain_save_directory(hypervisor);
     domain->configuration_file = existing(memory_format("%s/%s.xml", base, domain->name));
     if (domain->state != DOMAIN_SAVED)
         return;
-    domain->managed_save =
-        session ? existing(memory_format("%s/save/%s.save", base, domain->name))
-                : existing(memory_format("/var/lib/libvirt/qemu/save/%s.save", domain->name));
+    domain->managed_save = existing(memory_format("%s/%s.save", saves, domain->name));
 }
 
 static void read_live_disk(virDomainPtr handle, struct disk *disk)

@@ -85,6 +85,9 @@ int domain_get_state(struct hypervisor *hypervisor, const char *uuid, enum domai
                      struct error *error);
 const struct disk *domain_find_disk(const struct domain *domain, const char *target);
 
+/* The directory in which libvirt keeps the images of managed saves, to be freed. */
+char *domain_save_directory(const struct hypervisor *hypervisor);
+
 /* ---- Changing (restore) ---- */
 
 /* Power off (destroy); an inactive domain is fine. */

@@ -69,3 +69,43 @@ int save_image_read_xml(struct hypervisor *hypervisor, const char *path, char **
     *ret_xml = xml;
     return 0;
 }
+
+static const char *path_of(const struct disk *disk)
+{
+    return disk->layer_count && disk->layers[0].path ? disk->layers[0].path : disk->source;
+}
+
+static bool is_same(const char *one, const char *other)
+{
+    return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+static int check_disk(const struct disk *saved, const struct domain *domain, struct error *error)
+{
+    if (saved->read_only || !*saved->source_type || strcmp(saved->device, "cdrom") == 0)
+        return 0;
+    const struct disk *disk = domain_find_disk(domain, saved->target);
+    const char *path = path_of(saved), *defined = disk ? path_of(disk) : NULL;
+    if (disk && (is_same(path, defined) || is_same(saved->source, disk->source)))
+        return 0;
+    (void)error_set(error, ERROR_REFUSED,
+                    "it was saved with disk %s on %s; its definition has it %s%s", saved->target,
+                    path ? path : "?", disk ? "on " : "no more", defined ? defined : "");
+    return error_advise(error, "saved-disks-differ",
+                        "start the VM, or drop the saved state (virsh managedsave-remove %s)",
+                        domain->name);
+}
+
+int save_image_check_disks(const char *xml, const struct domain *domain, struct error *error)
+{
+    struct domain *saved = NULL;
+    struct disk_facts *facts = NULL;
+    if (domain_xml_read(xml, &saved, &facts, error) != 0)
+        return -1;
+    int result = 0;
+    for (size_t i = 0; i < saved->disk_count && result == 0; i++)
+        result = check_disk(&saved->disks[i], domain, error);
+    disk_facts_free(facts, saved->disk_count);
+    domain_free(saved);
+    return result;
+}

@@ -5,10 +5,7 @@
 #ifndef HYPERVISOR_SAVE_IMAGE_H
 #define HYPERVISOR_SAVE_IMAGE_H
 
-#include "hypervisor/connection.h"
-
-#include <stdbool.h>
-#include <stdint.h>
+#include "hypervisor/domain.h"
 
 struct save_image {
     bool paused;   /* the VM was paused when it was saved, and is so when it is started again */
@@ -22,5 +19,9 @@ int save_image_read(const char *path, struct save_image *ret_image, struct error
 /* The VM's XML in it, with secrets, as libvirt reads it; to be freed. */
 int save_image_read_xml(struct hypervisor *hypervisor, const char *path, char **ret_xml,
                         struct error *error);
+
+/* Are the disks in that XML those of `domain`, whose definition may have been changed since it was
+ * saved? ERROR_REFUSED names a disk that is written to and is not, or is on another image. */
+int save_image_check_disks(const char *xml, const struct domain *domain, struct error *error);
 
 #endif

@@ -26,6 +26,7 @@ static int open_memory(struct backup *backup, const struct domain *domain,
     char *uri;
     if (save_image_read(memory->path, &image, error) != 0 ||
         save_image_read_xml(backup->run.hypervisor, memory->path, &copied.xml, error) != 0 ||
+        save_image_check_disks(copied.xml, domain, error) != 0 ||
         image_server_name_socket(run_state_directory(backup->run.host), &socket, error) != 0 ||
         undo_add(backup->run.undo, domain->uuid, undo_remove_file.name, undo_path_arguments(socket),
                  &step, error) != 0 ||

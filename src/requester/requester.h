@@ -125,11 +125,14 @@ struct requester_restore_options {
     const char *const *vms; /* names or UUIDs in the backup; count 0 = all */
     size_t count;
     bool yes;              /* may power off and replace a running VM */
+    bool continue_saved;   /* a saved VM comes back saved although a disk was left out */
+    bool discard_saved;    /* saved VMs come back off */
     const char *directory; /* put all disks here; NULL = where they were */
     unsigned workers;
 };
 /* Plan only, nothing is changed: {"backup","vms":[{"name","uuid","replaces" (state of the VM that
- * is there now, or null),"disks":[{"target","path","format","size"}],"networks":[{"mac","source",
+ * is there now, or
+ * null),"comes_back","continues","disks":[{"target","path","format","size"}],"networks":[{"mac","source",
  *   "connected"}],"notices":[]}]} */
 int requester_plan_restore(const struct requester_host *host, struct repository *repository,
                            const struct requester_restore_options *options, json_t **ret_result,

@@ -74,6 +74,8 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
     if (undo_check(undo, error) != 0)
         return -1;
     image_server_stop(TAKE_PTR(image->server));
+    if (image->cut && truncate(image->temporary, (off_t)image->cut) != 0)
+        return error_errno(error, errno, "cannot cut the file for %s", image->path);
     if (file_identity_get(image->temporary, &made, error) != 0)
         return -1;
     if (manifest_apply_owner(owner, image->temporary, error) != 0 ||

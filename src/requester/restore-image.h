@@ -12,6 +12,7 @@ struct restore_image {
     char *path, *temporary, *format, *socket, *lane;
     struct process *server;
     uint64_t temporary_step, socket_step;
+    uint64_t cut; /* bytes of the file that is published; 0 = as it was made */
 };
 
 /* Make and serve it; *ret_uri (to be freed) is the NBD export. Call it from a thread that lives as

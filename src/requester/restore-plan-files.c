@@ -348,23 +348,18 @@ static int data_size(const struct planning *planning, const struct planned_disk 
     return result;
 }
 
-/* What the disks on one file system need together. */
+/* What is needed on one file system together. */
 struct need {
     dev_t device;
     uint64_t bytes, available;
     char *where;
 };
 
-static int add_need(const struct planning *planning, const struct planned_disk *disk,
-                    struct need **needs, size_t *count, struct error *error)
+static int add_need(const char *directory, uint64_t bytes, struct need **needs, size_t *count,
+                    struct error *error)
 {
-    CLEANUP_FREE char *copy = memory_copy_string(disk->path);
-    const char *directory = dirname(copy);
     struct stat facts;
     struct statvfs room;
-    uint64_t bytes = 0;
-    if (data_size(planning, disk, &bytes, error) != 0)
-        return -1;
     if (stat(directory, &facts) != 0 || statvfs(directory, &room) != 0)
         return error_errno(error, errno, "cannot examine %s", directory);
     size_t n = 0;
@@ -375,8 +370,38 @@ static int add_need(const struct planning *planning, const struct planned_disk *
                             memory_copy_string(directory)};
         ARRAY_APPEND(*needs, *count, need);
     }
-    (*needs)[n].bytes += bytes;
+    if (__builtin_add_overflow((*needs)[n].bytes, bytes, &(*needs)[n].bytes))
+        (*needs)[n].bytes = UINT64_MAX;
     return 0;
+}
+
+static int add_disk(const struct planning *planning, const struct planned_disk *disk,
+                    struct need **needs, size_t *count, struct error *error)
+{
+    CLEANUP_FREE char *copy = memory_copy_string(disk->path);
+    uint64_t bytes = 0;
+    return data_size(planning, disk, &bytes, error) == 0
+               ? add_need(dirname(copy), bytes, needs, count, error)
+               : -1;
+}
+
+/* Once as it comes from the backup, once as libvirt keeps it. */
+static int add_memory(const struct planned_vm *vm, struct need **needs, size_t *count,
+                      struct error *error)
+{
+    if (!vm->memory.path)
+        return 0;
+    CLEANUP_FREE char *copy = memory_copy_string(vm->memory.path);
+    return add_need(dirname(copy), 2 * vm->memory.padded_size, needs, count, error);
+}
+
+static int add_vm(const struct planning *planning, const struct planned_vm *vm, struct need **needs,
+                  size_t *count, struct error *error)
+{
+    for (size_t d = 0; d < vm->disk_count; d++)
+        if (add_disk(planning, &vm->disks[d], needs, count, error) != 0)
+            return -1;
+    return add_memory(vm, needs, count, error);
 }
 
 static int check_need(const struct need *need, struct error *error)
@@ -397,9 +422,8 @@ int plan_check_room(const struct planning *planning, const struct restore_plan *
     struct need *needs = NULL;
     size_t count = 0;
     int result = 0;
-    for (size_t v = 0; v < plan->count; v++)
-        for (size_t d = 0; d < plan->vms[v].disk_count && result == 0; d++)
-            result = add_need(planning, &plan->vms[v].disks[d], &needs, &count, error);
+    for (size_t v = 0; v < plan->count && result == 0; v++)
+        result = add_vm(planning, &plan->vms[v], &needs, &count, error);
     for (size_t n = 0; n < count; n++) {
         if (result == 0)
             result = check_need(&needs[n], error);

@@ -8,6 +8,7 @@ struct planning {
     struct hypervisor *hypervisor;
     struct repository *repository;
     const struct requester_host *host;
+    const struct requester_restore_options *options;
     char *directory;                 /* real path of where all disks go; NULL = where they were */
     const struct restore_plan *plan; /* what was planned so far, for all its VMs */
     struct domain **domains;         /* all that are defined now */
@@ -33,6 +34,9 @@ int plan_interfaces(const struct planning *planning, struct planned_vm *vm, cons
                     char **ret_xml, struct error *error);
 /* The VM's definition with what was decided, and the adapters of the plan's JSON. */
 int plan_networks(const struct planning *planning, struct planned_vm *vm, struct error *error);
+
+/* restore-plan-memory.c: does it come back saved? Fills vm->memory when it does. */
+int plan_memory(const struct planning *planning, struct planned_vm *vm, struct error *error);
 
 /* restore-plan-places.c: whose a file is. */
 

@@ -24,6 +24,8 @@ static void clear_vm(struct planned_vm *vm)
     free(vm->disks);
     free(vm->files);
     free(vm->interfaces);
+    free(vm->memory.path);
+    free(vm->memory.xml);
     free(vm->name);
     free(vm->uuid);
     free(vm->xml);
@@ -141,7 +143,13 @@ static int plan_vm(const struct planning *planning, struct planned_vm *vm, struc
             return -1;
     }
     plan_name_lost_disks(vm);
-    return plan_networks(planning, vm, error);
+    if (!json_boolean_or(vm->entry, "persistent", true))
+        planned_vm_add_notice(vm,
+                              "it was a transient domain, which libvirt forgets when it is off: "
+                              "it comes back defined for good");
+    if (plan_networks(planning, vm, error) != 0)
+        return -1;
+    return plan_memory(planning, vm, error);
 }
 
 static int add_vm(struct restore_plan *plan, const json_t *entry, struct error *error)
@@ -230,6 +238,7 @@ int restore_plan_make(struct restore_plan *plan, struct hypervisor *hypervisor,
         .hypervisor = hypervisor,
         .repository = repository,
         .host = host,
+        .options = options,
         .plan = plan,
     };
     plan->manifest = repository_load(repository, options->backup, error);
@@ -260,6 +269,9 @@ json_t *restore_plan_json(const struct restore_plan *plan)
             json_append(disks, disk);
         }
         json_set(object, "disks", disks);
+        const char *continues = vm->memory.paused ? "paused" : "running";
+        json_set_string(object, "comes_back", vm->memory.path ? "saved" : "off");
+        json_set_string(object, "continues", vm->memory.path ? continues : NULL);
         json_set(object, "networks", json_incref(vm->networks));
         json_set(object, "notices", json_incref(vm->notices));
         json_append(vms, object);

@@ -22,6 +22,15 @@ struct planned_file {
     const json_t *entry;
 };
 
+/* The memory of a VM that comes back saved; path NULL = it comes back off. */
+struct planned_memory {
+    char *path; /* where the save image is put until libvirt has taken it over */
+    char *xml;  /* that in the image, with its adapters as planned */
+    bool paused;
+    uint64_t size, padded_size;
+    struct object_id root;
+};
+
 struct planned_vm {
     char *name, *uuid;
     char *xml;                /* the definition, with its adapters as planned */
@@ -33,6 +42,7 @@ struct planned_vm {
     size_t disk_count;
     struct planned_file *files;
     size_t file_count;
+    struct planned_memory memory;
     struct interface_decision *interfaces; /* what becomes of its adapters (row R7) */
     size_t interface_count;
     json_t *networks, *notices; /* arrays */

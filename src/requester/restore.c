@@ -104,6 +104,7 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
                 .path = vm->files[i].path,
                 .found = vm->files[i].found,
             };
+    struct vm_restore_memory memory = {vm->memory.path, vm->memory.xml, vm->memory.paused};
     struct vm_restore entry = {
         .uuid = vm->uuid,
         .name = vm->name,
@@ -113,6 +114,7 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
         .state = vm->state,
         .files = files,
         .file_count = count,
+        .memory = vm->memory.path ? &memory : NULL,
     };
     return vm_writer_add_restore(restore->run.writer, &entry, error);
 }
@@ -155,6 +157,28 @@ static int start_session(struct restore *restore, struct error *error)
 
 /* ---- Files ---- */
 
+/* The save images come after all disks. */
+static int create_memories(struct restore *restore, struct error *error)
+{
+    const char *state = run_state_directory(restore->run.host);
+    for (size_t v = 0; v < restore->plan.count; v++) {
+        const struct planned_vm *vm = &restore->plan.vms[v];
+        const struct planned_memory *memory = &vm->memory;
+        if (!memory->path)
+            continue;
+        struct restore_image *image = &restore->images[restore->image_count++];
+        char *uri;
+        if (restore_image_create(image, restore->run.undo, vm->uuid, memory->path, "raw",
+                                 memory->padded_size, state, &uri, error) != 0)
+            return error_prefix(error, "VM %s, saved state: ", vm->name);
+        image->cut = memory->size;
+        copy_add(&restore->copy, vm->name, COPY_MEMORY, uri, memory->padded_size);
+        restore->copy.disks[restore->copy.count - 1].root = memory->root;
+        restore->copy.disks[restore->copy.count - 1].target_is_zero = true;
+    }
+    return 0;
+}
+
 static int create_images(struct restore *restore, struct error *error)
 {
     const char *state = run_state_directory(restore->run.host);
@@ -185,6 +209,9 @@ static int publish_images(struct restore *restore, struct error *error)
                                       json_object_get(entry, "owner"), error) != 0)
                 return error_prefix(error, "VM %s: ", restore->plan.vms[v].name);
         }
+    for (; next < restore->image_count; next++) /* save images: root's, as libvirt makes them */
+        if (restore_image_publish(&restore->images[next], restore->run.undo, NULL, error) != 0)
+            return error_prefix(error, "saved state: ");
     return 0;
 }
 
@@ -258,9 +285,9 @@ static int copy_files(struct restore *restore, struct error *error)
 {
     size_t disks = 0;
     for (size_t v = 0; v < restore->plan.count; v++)
-        disks += restore->plan.vms[v].disk_count;
+        disks += restore->plan.vms[v].disk_count + 1; /* its memory */
     restore->images = NEW_ARRAY(struct restore_image, disks);
-    if (create_images(restore, error) != 0 ||
+    if (create_images(restore, error) != 0 || create_memories(restore, error) != 0 ||
         copy_restore(&restore->copy, restore->repository, restore->options->workers, error) != 0 ||
         publish_images(restore, error) != 0)
         return -1;

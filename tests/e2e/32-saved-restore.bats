@@ -12,7 +12,8 @@ setup_file() {
         vm_command saved commit data0 next
     done
     boot_id=$(vm_command saved bootid)
-    export boot_id
+    saved_at=$(uptime_of saved)
+    export boot_id saved_at
     virsh -q managedsave --domain saved
 }
 
@@ -67,4 +68,34 @@ image=/var/lib/libvirt/qemu/save/saved.save
     vm_wait_channel saved
     [ "$(vm_command saved bootid)" = "$boot_id" ]
     virsh -q managedsave --domain saved
+}
+
+# uptime_of NAME: whole seconds.
+uptime_of() {
+    local answer
+    answer=$(vm_command "$1" uptime) || return
+    answer=${answer#uptime }
+    echo "${answer%.*}"
+}
+
+# continues NAME BOOT_ID SECONDS: is started and goes on where it was: no second boot, the uptime and the records go on.
+continues() {
+    local seconds
+    virsh -q start --domain "$1" 3>&- && vm_wait_channel "$1" || return
+    [ "$(vm_command "$1" bootid)" = "$2" ] || fail "$1 has booted again" || return
+    seconds=$(uptime_of "$1")
+    ((seconds >= $3)) || fail "uptime $seconds after $3" || return
+    vm_command "$1" commit data0 next
+}
+
+@test "R8: a saved VM that was lost comes back saved and continues" {
+    vm_destroy_everything saved
+    run -0 --separate-stderr vmshadow restore latest --json
+    [ "$(jq -r '.vms[0] | "\(.comes_back) \(.continues)"' <<<"$output")" = "saved running" ]
+    has_saved_state saved
+    vm_is saved "shut off"
+    [ "$(ls -A /var/lib/libvirt/qemu/save)" = saved.save ]
+    continues saved "$boot_id" "$saved_at"
+    virsh -q destroy --domain saved
+    records_check --crash saved data0
 }

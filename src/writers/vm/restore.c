@@ -2,7 +2,8 @@
  *
  *   PreRestore: definition known to the undo ─► power off ─► files that will be replaced get a name
  *   aside ─► undefine.   PostRestore: every component's status must be ALL ─► disk locations in the
- *   definition ─► define ─► autostart ─► symbolic link ─► looked at again.
+ *   definition ─► define ─► autostart ─► symbolic link ─► looked at again ─► saved states, once all
+ *   VMs are registered.
  *
  * Nothing of the old VM is deleted here: that is the one step that vm_writer_finish_restore()
  * leaves open at the point of no return. A disk that the VM has got since the backup has no
@@ -38,6 +39,8 @@ void restored_vm_clear(struct restored_vm *vm)
         free(vm->asides[i]);
     free(vm->files);
     free(vm->asides);
+    free(vm->memory_image);
+    free(vm->memory_xml);
     free(vm->uuid);
     free(vm->name);
     free(vm->xml);
@@ -76,6 +79,11 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
             .found = restore->files[i].found,
             .old_found = restore->files[i].old_found,
         };
+    if (restore->memory) {
+        vm.memory_image = memory_copy_string(restore->memory->image);
+        vm.memory_xml = memory_copy_string(restore->memory->xml);
+        vm.memory_paused = restore->memory->paused;
+    }
     ARRAY_APPEND(writer->restores, writer->restore_count, vm);
     return 0;
 }
@@ -172,18 +180,19 @@ static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm, str
     return 0;
 }
 
-/* The definition as it will be registered (row R6). */
-static int make_definition(const struct restored_vm *vm, char **ret_xml, struct error *error)
+int restored_vm_edit_disks(const struct restored_vm *vm, const char *xml, char **ret_xml,
+                           struct error *error)
 {
     CLEANUP_FREE struct domain_edit_disk *disks =
         NEW_ARRAY(struct domain_edit_disk, vm->file_count);
     size_t count = 0;
     unsigned changes;
     for (size_t i = 0; i < vm->file_count; i++)
-        if (is_disk(&vm->files[i]))
+        if (is_disk(&vm->files[i]) &&
+            (xml == vm->xml || domain_edit_has_disk(xml, vm->files[i].target)))
             disks[count++] = (struct domain_edit_disk){vm->files[i].target, vm->files[i].path,
                                                        vm->files[i].format};
-    return domain_edit_disks(vm->xml, disks, count, ret_xml, &changes, error);
+    return domain_edit_disks(xml, disks, count, ret_xml, &changes, error);
 }
 
 /* The plan was made, and the user asked, for the VM as it was then. */
@@ -228,7 +237,7 @@ static int remove_old(struct vm_writer *writer, struct restored_vm *vm, struct e
     CLEANUP_FREE char *new_xml = NULL;
     uint64_t step;
     if (look_up_old(writer, vm, &old, error) != 0 || check_files(vm, error) != 0 ||
-        make_definition(vm, &new_xml, error) != 0)
+        restored_vm_edit_disks(vm, vm->xml, &new_xml, error) != 0)
         return -1;
     struct hypervisor_before before = {
         .uuid = vm->uuid,
@@ -304,7 +313,8 @@ static int register_vm(struct vm_writer *writer, const struct restored_vm *vm, s
 {
     CLEANUP_FREE char *xml = NULL;
     struct hypervisor *hypervisor = writer->settings.hypervisor;
-    if (make_definition(vm, &xml, error) != 0 || domain_define(hypervisor, xml, error) != 0)
+    if (restored_vm_edit_disks(vm, vm->xml, &xml, error) != 0 ||
+        domain_define(hypervisor, xml, error) != 0)
         return -1;
     point_reached("new VM defined");
     return domain_set_autostart(hypervisor, vm->uuid, vm->autostart, error);
@@ -375,6 +385,11 @@ vss_code vm_writer_post_restore(void *object, const struct writer_event *event, 
             code = VSS_E_WRITERERROR_NONRETRYABLE;
         }
     }
+    for (size_t i = 0; code == VSS_S_OK && i < writer->restore_count; i++)
+        if (vm_writer_restore_memory(writer, &writer->restores[i], error) != 0) {
+            (void)error_prefix(error, "VM %s: ", writer->restores[i].name);
+            code = VSS_E_WRITERERROR_NONRETRYABLE;
+        }
     return code;
 }
 

@@ -35,7 +35,9 @@ struct restored_vm {
     enum domain_state state;
     struct restored_file *files;
     size_t file_count;
-    char **asides; /* names given to files of the old VM */
+    char *memory_image, *memory_xml; /* NULL = it comes back off */
+    bool memory_paused;
+    char **asides; /* names given to files of the old VM, and what else goes in the end */
     size_t aside_count;
 };
 
@@ -108,6 +110,13 @@ int vm_find_managed_save(struct vm *vm, struct error *error);
 vss_code vm_writer_pre_restore(void *object, const struct writer_event *event, struct error *error);
 vss_code vm_writer_post_restore(void *object, const struct writer_event *event,
                                 struct error *error);
+/* A domain XML of the VM (its definition, or that of its saved state) with its disks as restored;
+ * to be freed (row R6). */
+int restored_vm_edit_disks(const struct restored_vm *vm, const char *xml, char **ret_xml,
+                           struct error *error);
 void restored_vm_clear(struct restored_vm *vm);
+
+/* restore-memory.c: a registered VM gets its saved state. Nothing for one that comes back off. */
+int vm_writer_restore_memory(struct vm_writer *writer, struct restored_vm *vm, struct error *error);
 
 #endif

@@ -117,6 +117,12 @@ struct vm_restore_file {
      * was written to since. */
     struct file_identity found, old_found;
 };
+/* The VM comes back saved. */
+struct vm_restore_memory {
+    const char *image; /* a save image that the requester restored; it goes in the end */
+    const char *xml;   /* the XML in it, adapted to this host but for the disks */
+    bool paused;       /* the VM is paused once it is started */
+};
 struct vm_restore {
     const char *uuid, *name;
     const char *xml; /* inactive definition from the backup */
@@ -125,6 +131,7 @@ struct vm_restore {
     enum domain_state state; /* and what is it doing? Otherwise PreRestore fails. */
     const struct vm_restore_file *files;
     size_t file_count;
+    const struct vm_restore_memory *memory; /* NULL = it comes back off */
 };
 int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *restore,
                           struct error *error);

@@ -1,0 +1,33 @@
+/* A save image becomes the saved state of a defined VM, as if virsh managedsave had made it: what a
+ * restore does with the memory of a VM, also on a host whose libvirt never knew it.
+ *
+ * libvirt has no call for that. QEMU is started from the image, paused, and saved again by libvirt
+ * itself; the guest does not run for a moment. That also proves that the memory can be loaded here.
+ */
+#ifndef HYPERVISOR_SAVED_STATE_IMPORT_H
+#define HYPERVISOR_SAVED_STATE_IMPORT_H
+
+#include "base/json.h"
+#include "hypervisor/connection.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct saved_state_import {
+    const char *uuid;
+    const char *image; /* stays as it is; root only needs to read it */
+    const char *xml;   /* takes the place of the one in the image; NULL = that one is right */
+    bool paused;       /* the VM is paused once it is started */
+};
+
+/* The VM is defined with its disks and state files in place, and off. It is off afterwards, too,
+ * and saved (DOMAIN_SAVED). Takes as long as the memory is read and written. On failure the VM may
+ * be there half started: "drop-import" (undo-kinds.h), which was made known before, takes it away.
+ * ERROR_FAILED, "saved-state-not-loaded": libvirt or QEMU refuse the image. */
+int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_import *import,
+                       struct error *error);
+
+/* Arguments of "drop-import". */
+json_t *saved_state_import_arguments(const char *uuid, const char *name, const char *image);
+
+#endif

@@ -1,0 +1,83 @@
+/* The undo of an import of saved state; see undo-kinds.h.
+ *
+ * Whoever was killed may have left his call in libvirtd, begun or not: the image is removed first,
+ * so that a restore that comes late fails, and after a pause there is a second look. What libvirt
+ * works on is ended with QEMU. An import never lets the VM run: one that runs was started by
+ * somebody else.
+ */
+#include "hypervisor/undo-kinds.h"
+
+#include "base/publish.h"
+#include "hypervisor/call.h"
+#include "hypervisor/domain-private.h"
+
+#include <fcntl.h>
+
+#define LATE_CALL (1 * CLOCK_SECOND)
+
+static int remove_saved_state(struct hypervisor *hypervisor, const char *uuid, struct error *error)
+{
+    CLEANUP_CALL struct call call = CALL_NONE;
+    if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, error) != 0)
+        return -1;
+    if (VIR(virDomainManagedSaveRemove(call.domain, 0)) == 0 ||
+        VIR(virDomainHasManagedSaveImage(call.domain, 0)) == 0)
+        return 0;
+    return call_error(error, "its saved state cannot be removed");
+}
+
+static int drop(struct hypervisor *hypervisor, const char *uuid, struct error *error)
+{
+    enum domain_state state;
+    struct error fault = ERROR_INIT;
+    if (domain_get_state(hypervisor, uuid, &state, &fault) != 0) {
+        if (fault.kind == ERROR_NOT_FOUND)
+            return 0;
+        error_move(error, &fault);
+        return -1;
+    }
+    switch (state) {
+    case DOMAIN_OFF:
+        return 0;
+    case DOMAIN_RUNNING:
+        (void)error_set(error, ERROR_BUSY,
+                        "it runs: somebody has started it since, and it is left alone");
+        return error_advise(error, "vm-changed-by-hand",
+                            "if that is how it shall stay, remove the journal that names it in "
+                            "the state directory's runs/");
+    case DOMAIN_SAVED:
+        return remove_saved_state(hypervisor, uuid, error);
+    default:
+        if (domain_destroy(hypervisor, uuid, error) != 0)
+            return -1;
+        /* It may have been saved just before. */
+        return domain_get_state(hypervisor, uuid, &state, error) == 0 && state == DOMAIN_SAVED
+                   ? remove_saved_state(hypervisor, uuid, error)
+                   : 0;
+    }
+}
+
+static int undo_import(void *context, const json_t *arguments, struct error *error)
+{
+    const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
+    const char *image = json_get_string(arguments, "image", "an undo step", error);
+    struct hypervisor *hypervisor = uuid && image ? undo_pool_hypervisor(context, error) : NULL;
+    if (!hypervisor || publish_remove(io_real(), AT_FDCWD, image, error) != 0)
+        return -1;
+    for (int look = 0; look < 2; look++) {
+        if (look > 0)
+            clock_sleep(LATE_CALL);
+        if (drop(hypervisor, uuid, error) != 0)
+            return error_prefix(error, "VM %s: ", json_string_or(arguments, "name", uuid));
+    }
+    return 0;
+}
+
+static int prepare(void *context, const json_t *arguments, struct error *error)
+{
+    (void)arguments;
+    return undo_pool_hypervisor(context, error) ? 0 : -1;
+}
+
+const struct undo_kind hypervisor_drop_import = {
+    .name = "drop-import", .prepare = prepare, .undo = undo_import, .deliberate = true};
