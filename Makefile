@@ -4,6 +4,7 @@
 # make soak     200 backups, one after the other, with what they leave (docs/reliability.md)
 # make install  puts program, man pages and completion where they belong: PREFIX (/usr/local),
 #               BINDIR, DATADIR, MANDIR (below PREFIX), SYSCONFDIR (/etc), DESTDIR (put before all of them)
+# make deb      a Debian package in build/deb/
 # make clean    removes what these have built
 
 PREFIX = /usr/local
@@ -12,7 +13,7 @@ DATADIR = $(PREFIX)/share
 MANDIR = $(DATADIR)/man
 SYSCONFDIR = /etc
 
-.PHONY: all check clean demo install soak
+.PHONY: all check clean deb demo install soak
 
 all:
 	scripts/install-packages
@@ -33,6 +34,10 @@ install: all
 	meson configure build --prefix='$(PREFIX)' --bindir='$(BINDIR)' --datadir='$(DATADIR)' --mandir='$(MANDIR)' \
 		--sysconfdir='$(SYSCONFDIR)'
 	DESTDIR='$(DESTDIR)' meson install -C build
+
+deb:
+	scripts/install-packages
+	packaging/build-deb build/deb
 
 clean:
 	rm -rf build build-check build-check-sanitizers
