@@ -29,6 +29,7 @@ documented() {
 
 @test "every command prints the JSON that is documented" {
     documented init init --repo "$TMPDIR/other" --chunk-size 256K
+    documented config config
     documented writers writers
     documented providers providers
     documented inspect inspect --all

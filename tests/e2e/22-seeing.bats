@@ -104,10 +104,13 @@ listed() {
 }
 
 @test "a damaged backup is listed whatever is chosen: nobody knows what it is" {
-    echo junk >"$VMSHADOW_REPO/backups/$(cat /proc/sys/kernel/random/uuid)"
+    junk=$VMSHADOW_REPO/backups/$(cat /proc/sys/kernel/random/uuid)
+    echo junk >"$junk"
     run -6 --separate-stderr vmshadow list --vm nobody --json
-    rm "$(grep -lx junk "$VMSHADOW_REPO"/backups/*)"
     [ "$(jq -c '[(.backups | length), (.damaged | length)]' <<<"$output")" = "[0,1]" ]
+    run -6 --separate-stderr vmshadow verify --json
+    [ "$(jq -r '[.faults[].object] | join(" ")' <<<"$output")" = "backups/${junk##*/}" ]
+    rm "$junk"
 }
 
 @test "diff tells the changed bytes of each disk, and VMs that only one backup has" {

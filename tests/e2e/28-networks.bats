@@ -58,7 +58,7 @@ interface() {
 
 # plan FILTER: of the plan of a restore.
 plan() {
-    "$VMSHADOW" restore "$backup" --dry-run --json 2>"$TMPDIR/stderr" | jq -r "$1" || fail "$(cat "$TMPDIR/stderr")"
+    vmshadow restore "$backup" --dry-run --json 2>"$TMPDIR/stderr" | jq -r "$1" || fail "$(cat "$TMPDIR/stderr")"
 }
 
 # adapters_are MAC=CARRIER...: these are in the guest, where a carrier of 0 is a link that is down.

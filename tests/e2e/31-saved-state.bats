@@ -50,6 +50,17 @@ has_records() {
     last=$(vm_command "$1" last "$2") && ((${last#last } >= $3))
 }
 
+# show_tells_pauses: of the last backup, also that all memory was saved before the first guest was frozen.
+show_tells_pauses() {
+    run -0 --separate-stderr vmshadow show latest --json
+    [ "$(jq -c '[.vms[] | select(.pause) | [.name, .consistency, .saved_state.continues]] | sort' <<<"$output")" = \
+        "$(jq -nc --arg p "$paused" --arg s "$saved" '[[$p, "saved-state", "paused"], [$s, "saved-state", "running"]]')" ]
+    run -0 jq '([.vms[].pause // empty | .saved_ns] | max) <= ([.vms[].frozen_from_ns | select(. > 0)] | min)' <<<"$output"
+    [ "$output" = true ]
+    run -0 --separate-stderr vmshadow show latest
+    [[ "$output" =~ \ vm\ +paused\ +"VM $saved" && "$output" =~ \ vm\ +"memory saved"\ +"VM $saved" ]]
+}
+
 @test "B3: one set of child snapshot, saved, paused and stopped VMs: each is what it was before" {
     for name in "$child" "$saved" "$paused" "$stopped"; do
         virsh -q dumpxml --inactive --domain "$name" >"$TMPDIR/before.$(vm_id "$name")"
@@ -68,4 +79,5 @@ has_records() {
     [ "$(method "$stopped")" = offline ]
     [ "$(jq --arg name "$saved" '.vms[] | select(.name == $name) | .paused_ms > 0' <<<"$result")" = true ]
     [ "$(jq --arg name "$paused" '.vms[] | select(.name == $name) | .paused_ms' <<<"$result")" = 0 ]
+    show_tells_pauses
 }
