@@ -25,31 +25,85 @@ settled() {
     nothing_left && vm_assert_running_and_thawed "$a" && vm_assert_running_and_thawed "$b"
 }
 
-# interrupt_backups SIGNAL FIRST STEP: a backup for each point from FIRST on, until one passes. A stopped requester is killed by
-# its watchdog.
-interrupt_backups() {
-    local signal=$1 point status log=$TMPDIR/points-$1
-    for ((point = $2; point < 100; point += $3)); do
-        status=0
-        VMSHADOW_TEST_POINT=$point:$signal VMSHADOW_TEST_POINT_LOG=$log \
-            timeout 60 "$VMSHADOW" backup "$a" "$b" >"$TMPDIR/output" 2>&1 || status=$?
-        if [ $status = 0 ]; then
-            echo "# $signal: $((point - 1)) points" >&3
-            ((point > 10)) || fail "only $point points"
-            return
-        fi
-        [ $status = 137 ] || fail "point $point ($(tail -n 1 "$log")): status $status: $(cat "$TMPDIR/output")" || return
-        wait_for 40 settled || fail "point $point: $(tail -n 1 "$log")" || return
-    done
-    fail "it never passes"
-}
-
 @test "killed with -9 at every step of a backup" {
-    interrupt_backups KILL 1 1
+    local log=$TMPDIR/points
+    for ((point = 1; point < 100; point++)); do
+        status=0
+        VMSHADOW_TEST_POINT=$point:KILL VMSHADOW_TEST_POINT_LOG=$log \
+            timeout 60 "$VMSHADOW" backup "$a" "$b" >"$TMPDIR/output" 2>&1 || status=$?
+        [ $status = 0 ] && break
+        [ $status = 137 ] || fail "point $point ($(tail -n 1 "$log")): status $status: $(cat "$TMPDIR/output")"
+        wait_for 40 settled || fail "point $point: $(tail -n 1 "$log")"
+    done
+    echo "# $((point - 1)) points" >&3
+    ((point > 10))
+    settled
 }
 
-@test "stopped with SIGSTOP at steps of a backup" {
-    interrupt_backups STOP 2 3
+# stop_at POINT VM VERB [ARGUMENT...]: the requester stops itself there; its watchdog kills it. It has a state directory of its own, so that
+# several can be stopped at the same time: most of it is waiting.
+stop_at() {
+    local point=$1 name=$2 status=0
+    shift 2
+    env -u VMSHADOW_PASSPHRASE_FILE VMSHADOW_STATE_DIR=/var/lib/vmshadow/stop-$name VMSHADOW_REPO=$VMSHADOW_REPO-stop \
+        VMSHADOW_TEST_POINT=$point:STOP VMSHADOW_TEST_POINT_LOG=$TMPDIR/stopped-$name \
+        timeout 120 "$VMSHADOW" "$@" "$name" >"$TMPDIR/output-$name" 2>&1 3>&- || status=$?
+    echo $status >"$TMPDIR/status-$name"
+}
+
+# whole_vm NAME: it is there, defined once, with its disk, and nothing of a restore is.
+whole_vm() {
+    [ "$(virsh -q list --all --name | grep -cx "$1")" = 1 ] || fail "$1 is not defined" || return
+    [ -z "$(find "$images" -name '*vmshadow-*')" ] || fail "files: $(find "$images" -name '*vmshadow-*')" || return
+    [ -e "$(vm_disk "$1" 0)" ] || fail "$1 has no disk"
+}
+
+# stopped_or_passed NAME: how it went. A restored VM is whole, a VM that was backed up runs.
+stopped_or_passed() {
+    local status
+    status=$(cat "$TMPDIR/status-$1")
+    [ "$status" = 0 ] && passed[$1]=yes && return
+    [ "$status" = 137 ] || fail "$1 ($(tail -n 1 "$TMPDIR/stopped-$1")): status $status: $(cat "$TMPDIR/output-$1")"
+}
+
+@test "stopped with SIGSTOP at every step of a backup and of a restore" {
+    # Two VMs run and are backed up, two are off and are restored: one of each stops at the odd points, the other at the even ones.
+    local name id
+    for name in third fourth; do
+        vm_define $name --disk qcow2
+    done
+    env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" init --repo "$VMSHADOW_REPO-stop" --no-encryption
+    id=$(env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" backup third fourth --repo "$VMSHADOW_REPO-stop" --json | jq -r .backup)
+    local -A verb=([$a]=backup [$b]=backup [third]="restore $id" [fourth]="restore $id") passed=()
+    for ((point = 1; point < 100 && ${#passed[@]} < 4; point += 2)); do
+        pids=()
+        for name in "${!verb[@]}"; do
+            [ -z "${passed[$name]-}" ] || continue
+            case $name in
+            "$a" | third) odd=0 ;;
+            *) odd=1 ;;
+            esac
+            # shellcheck disable=SC2086 # a verb and its argument
+            stop_at $((point + odd)) "$name" ${verb[$name]} &
+            pids+=($!)
+        done
+        wait "${pids[@]}"
+        for name in "${!verb[@]}"; do
+            [ -n "${passed[$name]-}" ] || stopped_or_passed "$name"
+        done
+        wait_for 60 settled || fail "points $point and $((point + 1)): $(tail -qn 1 "$TMPDIR"/stopped-*)"
+        for name in third fourth; do
+            whole_vm $name
+        done
+    done
+    echo "# $(cat "$TMPDIR/stopped-$a" "$TMPDIR/stopped-$b" | wc -l) points of a backup," \
+        "$(cat "$TMPDIR"/stopped-{third,fourth} | wc -l) of a restore" >&3
+    (($(cat "$TMPDIR/stopped-$a" "$TMPDIR/stopped-$b" | wc -l) > 10))
+    (($(cat "$TMPDIR"/stopped-{third,fourth} | wc -l) > 10))
+    env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" verify --repo "$VMSHADOW_REPO-stop"
+    vm_destroy_everything third
+    vm_destroy_everything fourth
+    rm -rf "$VMSHADOW_REPO-stop"
 }
 
 @test "after all of that every listed backup restores" {
@@ -63,11 +117,8 @@ interrupt_backups() {
     vm_boot "$a"
 }
 
-# The VM is there, defined once, whole, with the records it had or those of the backup.
 one_whole_vm() {
-    [ "$(virsh -q list --all --name | grep -cx "$b")" = 1 ] || fail "$b is not defined" || return
-    [ -z "$(find "$images" -name '*vmshadow-*')" ] || fail "files: $(find "$images" -name '*vmshadow-*')" || return
-    nothing_left
+    whole_vm "$b" && nothing_left
 }
 
 @test "killed with -9 at every step of a restore: the old VM or the new one, never neither" {
