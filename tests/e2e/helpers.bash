@@ -104,6 +104,7 @@ make_disk() {
 #   --directory DIR                    where the disks are made, /var/lib/libvirt/images unless given
 #   --no-agent                         no guest agent
 #   --bus virtio|scsi, --memory MIB, --vcpus N, --cmdline WORDS, --uuid UUID
+#   --nvram PATH                       UEFI, which keeps its variables in that file; takes 10 to 20 s longer to boot
 #   --xml ELEMENTS                     put into <devices>; may be repeated
 vm_define() {
     local name=$1 directory=$images driver='' spec format system size path guest suffix count=0
@@ -115,7 +116,7 @@ vm_define() {
         --driver) driver=$2 && shift 2 ;;
         --directory) directory=$2 && shift 2 ;;
         --no-agent) options+=("$1") && shift ;;
-        --bus | --memory | --vcpus | --cmdline | --uuid | --xml) options+=("$1" "$2") && shift 2 ;;
+        --bus | --memory | --vcpus | --cmdline | --uuid | --nvram | --xml) options+=("$1" "$2") && shift 2 ;;
         *) fail "vm_define: unknown option $1" || return ;;
         esac
     done
@@ -152,13 +153,13 @@ vm_start() {
 vm_wait_channel() {
     local name
     for name; do
-        "$guest_channel" --limit 60 "$(vm_socket "$name")" ping >/dev/null || return
+        "$guest_channel" --limit 150 "$(vm_socket "$name")" ping >/dev/null || return
     done
 }
 vm_wait_agent() {
     local name
     for name; do
-        wait_for 60 virsh -q qemu-agent-command --timeout 5 --domain "$name" '{"execute":"guest-ping"}' || return
+        wait_for 150 virsh -q qemu-agent-command --timeout 5 --domain "$name" '{"execute":"guest-ping"}' || return
     done
 }
 

@@ -1,0 +1,94 @@
+#!/usr/bin/env bats
+# UEFI variables (NVRAM) and an emulated TPM belong to the instant of the disks: of a VM that runs and of one that is off.
+
+load helpers
+load product
+
+vm=firmware
+nvram=/var/lib/libvirt/qemu/nvram/$vm.fd
+variables=/sys/firmware/efi/efivars
+guid=3a7e5c1d-8f42-4b6e-9c10-5d2f7b8a9e01
+index=01500001
+secret=5ea1edc0ffee0042
+
+setup_file() {
+    product_setup
+    vm_define "$vm" --memory 256 --disk qcow2 --nvram "$nvram" \
+        --xml '<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>'
+    vm_boot "$vm"
+    guest "tpm define $index 0008 && tpm write $index $secret"
+    set_variable Before
+}
+
+teardown_file() {
+    vm_destroy_everything "$vm"
+    product_teardown
+}
+
+# guest COMMAND: a shell command in the guest; prints its output. A TPM that swtpm emulates for a guest that is emulated takes its time.
+guest() {
+    local answer
+    answer=$(vm_command "$vm" shell "$1") || return
+    while [ "$answer" = "blocked shell" ]; do
+        answer=$(vm_command "$vm" wait shell) || return
+    done
+    [[ "$answer" == "exit 0 "* ]] || fail "$1: $answer" || return
+    answer=${answer#exit 0 }
+    echo "${answer%\\n}"
+}
+
+# set_variable NAME: an EFI variable that is not volatile (7: also for boot and run time), with its name as value.
+set_variable() {
+    guest "printf '\\007\\000\\000\\000$1' >$variables/$1-$guid"
+}
+
+# assert_as_at_the_instant: the guest has the variable Before, not After, and its TPM the secret.
+assert_as_at_the_instant() {
+    [ "$(guest "cd $variables && echo *-$guid")" = "Before-$guid" ] || fail "variables: $(guest "ls $variables")" || return
+    [ "$(guest "tail -c +5 $variables/Before-$guid")" = Before ] || return
+    [ "$(guest "tpm read $index 0008")" = "$secret" ] || fail "the TPM has $(guest "tpm read $index 0008")"
+}
+
+# change: what must not come back.
+change() {
+    set_variable After
+    guest "tpm write $index ffffffffffffffff"
+    run ! assert_as_at_the_instant
+}
+
+# backed_up METHOD: a backup by that method.
+backed_up() {
+    run -0 --separate-stderr vmshadow backup "$vm" --json
+    [ "$(jq -r '.vms[0].method' <<<"$output")" = "$1" ] || fail "$output"
+}
+
+# lost: the host has nothing of the VM any more.
+lost() {
+    local uuid
+    uuid=$(virsh -q domuuid --domain "$vm" | head -n 1)
+    vm_destroy_everything "$vm"
+    [ ! -e "$nvram" ] && [ -n "$uuid" ] && [ ! -e "/var/lib/libvirt/swtpm/$uuid" ]
+}
+
+@test "a running VM comes back with the EFI variables and the sealed value of its instant" {
+    assert_as_at_the_instant
+    backed_up child-snapshot
+    change
+    lost
+    run -0 vmshadow restore latest
+    vm_boot "$vm"
+    assert_as_at_the_instant
+}
+
+@test "a VM that is off comes back with NVRAM and TPM state, byte for byte" {
+    state=$(find "/var/lib/libvirt/swtpm/$(virsh -q domuuid --domain "$vm" | head -n 1)" -name '*.permall')
+    [ -n "$state" ]
+    vm_shutdown "$vm"
+    sums=$(sha256sum "$nvram" "$state")
+    owners=$(stat -c '%n %U %G %a' "$nvram" "$state")
+    backed_up offline
+    lost
+    run -0 vmshadow restore latest
+    diff <(echo "$sums") <(sha256sum "$nvram" "$state")
+    diff <(echo "$owners") <(stat -c '%n %U %G %a' "$nvram" "$state")
+}
