@@ -42,6 +42,7 @@ static struct interface_facts read_facts(xmlDocPtr document, xmlNodePtr interfac
         .type = xml_attribute(interface, "type"),
         .mac = xml_attribute(xml_child(interface, "mac"), "address"),
         .openvswitch = xml_attribute_is(xml_child(interface, "virtualport"), "type", "openvswitch"),
+        .link_down = xml_attribute_is(xml_child(interface, "link"), "state", "down"),
         .text = xml_write(document, interface),
     };
     const char *attribute = source_attribute(facts.type);
@@ -83,8 +84,9 @@ void interface_facts_free(struct interface_facts *facts, size_t count)
 
 /* ---- Changes ---- */
 
-static enum interface_action find_action(const xmlNode *interface,
-                                         const struct interface_decision *decisions, size_t count)
+/* NULL: the adapter is left as it is. */
+static const struct interface_decision *
+find(const xmlNode *interface, const struct interface_decision *decisions, size_t count)
 {
     CLEANUP_FREE char *type = xml_attribute(interface, "type");
     const char *attribute = source_attribute(type);
@@ -92,8 +94,8 @@ static enum interface_action find_action(const xmlNode *interface,
     for (size_t i = 0; attribute && i < count; i++)
         if (strcmp(decisions[i].type, type) == 0 &&
             xml_attribute_is(source, attribute, decisions[i].source))
-            return decisions[i].action;
-    return INTERFACE_LEAVE;
+            return &decisions[i];
+    return NULL;
 }
 
 static void remove_attribute(xmlNodePtr node, const char *name)
@@ -140,6 +142,14 @@ static void connect(const char *xml, xmlNodePtr interface)
         xml_remove(alias);
 }
 
+static void set_link(xmlNodePtr interface, bool up)
+{
+    xmlNodePtr link = xml_child(interface, "link");
+    if (!link)
+        link = xmlNewChild(interface, NULL, (const xmlChar *)"link", NULL);
+    xmlSetProp(link, (const xmlChar *)"state", (const xmlChar *)(up ? "up" : "down"));
+}
+
 static void disconnect(const char *xml, xmlNodePtr interface)
 {
     xmlNodePtr next;
@@ -148,10 +158,7 @@ static void disconnect(const char *xml, xmlNodePtr interface)
         if (!outlives_port(xml, i))
             xml_remove(i);
     }
-    xmlNodePtr link = xml_child(interface, "link");
-    if (!link)
-        link = xmlNewChild(interface, NULL, (const xmlChar *)"link", NULL);
-    xmlSetProp(link, (const xmlChar *)"state", (const xmlChar *)"down");
+    set_link(interface, false);
     xmlSetProp(interface, (const xmlChar *)"type", (const xmlChar *)"ethernet");
     remove_attribute(interface, "trustGuestRxFilters"); /* asks something of the port */
 }
@@ -163,17 +170,41 @@ int interface_edit(const char *xml, const struct interface_decision *decisions, 
     if (!document)
         return -1;
     for (xmlNodePtr i = first_interface(document); i; i = xml_next(i)) {
-        switch (find_action(i, decisions, count)) {
-        case INTERFACE_LEAVE:
-            break;
-        case INTERFACE_CONNECT:
+        const struct interface_decision *decision = find(i, decisions, count);
+        if (decision && decision->action == INTERFACE_CONNECT)
             connect(xml, i);
-            break;
-        case INTERFACE_DISCONNECT:
+        else if (decision && decision->action == INTERFACE_DISCONNECT)
             disconnect(xml, i);
-            break;
-        }
     }
     *ret_xml = xml_write(document, xmlDocGetRootElement(document));
+    return 0;
+}
+
+int interface_edit_for_loading(const char *xml, const struct interface_decision *decisions,
+                               size_t count, char **ret_xml, struct error *error)
+{
+    CLEANUP_XML xmlDocPtr document = parse(xml, error);
+    if (!document)
+        return -1;
+    bool changed = false;
+    for (xmlNodePtr i = first_interface(document); i; i = xml_next(i)) {
+        const struct interface_decision *decision = find(i, decisions, count);
+        if (!decision || !decision->dormant)
+            continue;
+        disconnect(xml, i);
+        changed = true;
+    }
+    *ret_xml = changed ? xml_write(document, xmlDocGetRootElement(document)) : NULL;
+    return 0;
+}
+
+int interface_edit_link(const char *element, bool up, char **ret_element, struct error *error)
+{
+    CLEANUP_XML xmlDocPtr document =
+        xml_parse(element, DOMAIN_XML_LIMIT, "the XML of the adapter", error);
+    if (!document)
+        return -1;
+    set_link(xmlDocGetRootElement(document), up);
+    *ret_element = xml_write(document, xmlDocGetRootElement(document));
     return 0;
 }

@@ -32,13 +32,17 @@ struct interface_decision {
     char *type;   /* "network", "bridge" or "direct" */
     char *source; /* the network, the bridge, the host's device */
     enum interface_action action;
+    /* With INTERFACE_CONNECT: libvirt refuses to start or load a VM with it now, since the network
+     * is not active. */
+    bool dormant;
 };
 
 /* One adapter as it is in the XML; members may be NULL. */
 struct interface_facts {
     char *type, *source, *mac;
     bool openvswitch; /* <virtualport type='openvswitch'> */
-    char *text;       /* the element itself */
+    bool link_down;
+    char *text; /* the element itself */
 };
 
 /* All adapters in their order. The array belongs to the caller: interface_facts_free(). What is no
@@ -50,5 +54,12 @@ void interface_facts_free(struct interface_facts *facts, size_t count);
 /* *ret_xml is the XML with the decisions carried out; to be freed. ERROR_DAMAGED as above. */
 int interface_edit(const char *xml, const struct interface_decision *decisions, size_t count,
                    char **ret_xml, struct error *error);
+/* The same of the result, for a saved state that libvirt loads now and the administrator starts
+ * later: adapters of dormant sources are disconnected. *ret_xml is NULL when there are none. */
+int interface_edit_for_loading(const char *xml, const struct interface_decision *decisions,
+                               size_t count, char **ret_xml, struct error *error);
+
+/* *ret_element is the element of one adapter with its link in that state; to be freed. */
+int interface_edit_link(const char *element, bool up, char **ret_element, struct error *error);
 
 #endif

@@ -5,16 +5,48 @@
 #include "base/point.h"
 #include "hypervisor/call.h"
 #include "hypervisor/domain-private.h"
+#include "hypervisor/interface-edit.h"
+
+#include <string.h>
 
 static int load(struct call *call, const struct saved_state_import *import, struct error *error)
 {
-    if (VIR(virDomainRestoreFlags(call->connection, import->image, import->xml,
-                                  VIR_DOMAIN_SAVE_PAUSED)) == 0)
+    const char *xml = import->load_xml ? import->load_xml : import->xml;
+    if (VIR(virDomainRestoreFlags(call->connection, import->image, xml, VIR_DOMAIN_SAVE_PAUSED)) ==
+        0)
         return 0;
     (void)call_error(error, "its memory cannot be loaded");
     return error_advise(error, "saved-state-not-loaded",
                         "see what libvirt says; with --discard-saved the VM comes back off, "
                         "without its memory");
+}
+
+/* libvirt acts on a change only. */
+static int cut_link(struct call *call, const char *adapter, struct error *error)
+{
+    for (int up = 1; up >= 0; up--) {
+        CLEANUP_FREE char *changed = NULL;
+        if (interface_edit_link(adapter, up, &changed, error) != 0)
+            return -1;
+        if (VIR(virDomainUpdateDeviceFlags(call->domain, changed, VIR_DOMAIN_AFFECT_LIVE)) != 0)
+            return call_error(error, "the link of its disconnected adapter cannot be cut");
+    }
+    return 0;
+}
+
+/* QEMU takes the state of each link from the memory it loads, whatever libvirt told it before: an
+ * adapter that is disconnected here would go on with its link up. */
+static int cut_links(struct call *call, const struct saved_state_import *import,
+                     struct error *error)
+{
+    struct interface_facts *adapters = NULL;
+    size_t count = 0;
+    int result = import->xml ? interface_edit_list(import->xml, &adapters, &count, error) : 0;
+    for (size_t i = 0; result == 0 && i < count; i++)
+        if (adapters[i].link_down && adapters[i].type && strcmp(adapters[i].type, "ethernet") == 0)
+            result = cut_link(call, adapters[i].text, error);
+    interface_facts_free(adapters, count);
+    return result;
 }
 
 static int save(struct call *call, const struct saved_state_import *import, struct error *error)
@@ -26,6 +58,18 @@ static int save(struct call *call, const struct saved_state_import *import, stru
     return error_advise(error, "saved-state-not-loaded",
                         "see what libvirt says; with --discard-saved the VM comes back off, "
                         "without its memory");
+}
+
+/* What was only for loading gives way to what is started later. */
+static int replace_xml(struct call *call, const struct saved_state_import *import,
+                       struct error *error)
+{
+    if (!import->load_xml || VIR(virDomainManagedSaveDefineXML(call->domain, import->xml, 0)) == 0)
+        return 0;
+    (void)call_error(error, "its networks cannot be put into its saved state");
+    return error_advise(error, "saved-state-not-loaded",
+                        "start the networks that the plan names as not active (virsh net-start), "
+                        "then restore again");
 }
 
 int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_import *import,
@@ -42,7 +86,9 @@ int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_i
     if (load(&call, import, error) != 0)
         return -1;
     point_reached("memory loaded");
-    if (save(&call, import, error) != 0 || domain_read_state(call.domain, &state, error) != 0)
+    if (cut_links(&call, import, error) != 0 || save(&call, import, error) != 0 ||
+        replace_xml(&call, import, error) != 0 ||
+        domain_read_state(call.domain, &state, error) != 0)
         return -1;
     point_reached("saved state kept");
     if (state != DOMAIN_SAVED)

@@ -17,7 +17,11 @@ struct saved_state_import {
     const char *uuid;
     const char *image; /* stays as it is; root only needs to read it */
     const char *xml;   /* takes the place of the one in the image; NULL = that one is right */
-    bool paused;       /* the VM is paused once it is started */
+    /* The same as it is loaded now, where `xml` has what libvirt only takes later (a network that
+     * is not active); NULL = xml. It needs `xml`, which may be larger by the 1 KiB that libvirt
+     * spares for it. */
+    const char *load_xml;
+    bool paused; /* the VM is paused once it is started */
 };
 
 /* The VM is defined with its disks and state files in place, and off. It is off afterwards, too,

@@ -45,7 +45,10 @@ static int read_xml(const struct planning *planning, struct planned_vm *vm, stru
         return -1;
     if (strcmp(uuid, vm->uuid) != 0 || strcmp(name, vm->name) != 0)
         return error_set(error, ERROR_DAMAGED, "it is of another VM (%s, %s)", name, uuid);
-    return plan_interfaces(planning, vm, xml, &vm->memory.xml, error);
+    if (plan_interfaces(planning, vm, xml, &vm->memory.xml, error) != 0)
+        return -1;
+    return interface_edit_for_loading(vm->memory.xml, vm->interfaces, vm->interface_count,
+                                      &vm->memory.load_xml, error);
 }
 
 /* A disk that was left out although the VM may have written to it; NULL when there is none. */

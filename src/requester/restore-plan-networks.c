@@ -35,15 +35,17 @@ static void tell_of_network(struct planned_vm *vm, const char *name, const struc
 }
 
 static int source_exists(const struct planning *planning, struct planned_vm *vm,
-                         const struct interface_facts *facts, bool *ret_exists, struct error *error)
+                         const struct interface_facts *facts, bool *ret_exists, bool *ret_dormant,
+                         struct error *error)
 {
     struct network network = {.exists = false};
     if (strcmp(facts->type, "network") == 0) {
         if (network_look_up(planning->hypervisor, facts->source, &network, error) != 0)
             return -1;
         tell_of_network(vm, facts->source, &network);
-        free(network.missing_bridge);
         *ret_exists = network.exists;
+        *ret_dormant = network.exists && (!network.active || network.missing_bridge);
+        free(network.missing_bridge);
     } else if (strcmp(facts->type, "bridge") == 0 && !facts->openvswitch) {
         *ret_exists = network_bridge_exists(facts->source);
     } else { /* a device for macvtap; of Open vSwitch any, its bridges may live outside the kernel
@@ -69,15 +71,16 @@ static const struct interface_decision *find_decision(const struct planned_vm *v
 static int decide(const struct planning *planning, struct planned_vm *vm,
                   const struct interface_facts *facts, struct error *error)
 {
-    bool exists;
+    bool exists, dormant = false;
     if (!facts->source || find_decision(vm, facts))
         return 0;
-    if (source_exists(planning, vm, facts, &exists, error) != 0)
+    if (source_exists(planning, vm, facts, &exists, &dormant, error) != 0)
         return -1;
     struct interface_decision decision = {
         .type = memory_copy_string(facts->type),
         .source = memory_copy_string(facts->source),
         .action = exists ? INTERFACE_CONNECT : INTERFACE_DISCONNECT,
+        .dormant = dormant,
     };
     ARRAY_APPEND(vm->interfaces, vm->interface_count, decision);
     return 0;

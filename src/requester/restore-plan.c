@@ -26,6 +26,7 @@ static void clear_vm(struct planned_vm *vm)
     free(vm->interfaces);
     free(vm->memory.path);
     free(vm->memory.xml);
+    free(vm->memory.load_xml);
     free(vm->name);
     free(vm->uuid);
     free(vm->xml);

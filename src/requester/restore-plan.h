@@ -24,8 +24,9 @@ struct planned_file {
 
 /* The memory of a VM that comes back saved; path NULL = it comes back off. */
 struct planned_memory {
-    char *path; /* where the save image is put until libvirt has taken it over */
-    char *xml;  /* that in the image, with its adapters as planned */
+    char *path;     /* where the save image is put until libvirt has taken it over */
+    char *xml;      /* that in the image, with its adapters as planned */
+    char *load_xml; /* for loading it now; NULL = the same */
     bool paused;
     uint64_t size, padded_size;
     struct object_id root;

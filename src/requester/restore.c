@@ -104,7 +104,8 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
                 .path = vm->files[i].path,
                 .found = vm->files[i].found,
             };
-    struct vm_restore_memory memory = {vm->memory.path, vm->memory.xml, vm->memory.paused};
+    struct vm_restore_memory memory = {vm->memory.path, vm->memory.xml, vm->memory.load_xml,
+                                       vm->memory.paused};
     struct vm_restore entry = {
         .uuid = vm->uuid,
         .name = vm->name,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Network adapters at restore (row R7): connected anew where network or bridge is there, disconnected where it is not; and the VM
-# starts. One VM, backed up while it was off; each test takes some network away, restores it and starts it.
+# starts. One VM, backed up while it was off and when it was saved; each test takes some network away, restores it and starts it.
 
 load helpers
 load product
@@ -22,7 +22,12 @@ setup_file() {
     virsh -q define "$VMSHADOW_TEST_DIR/before.xml" # libvirt orders controllers when it reads its own XML again
     virsh -q dumpxml --inactive net >"$VMSHADOW_TEST_DIR/before.xml"
     backup=$("$VMSHADOW" backup net --json | jq -r .backup)
-    export backup
+    vm_boot net
+    [ "$(carriers)" = "$bridge_mac=1 $network_mac=1 $user_mac=1" ]
+    boot_id=$(vm_command net bootid)
+    virsh -q managedsave net
+    saved=$("$VMSHADOW" backup net --json | jq -r .backup)
+    export backup saved boot_id
 }
 
 teardown_file() {
@@ -61,13 +66,23 @@ plan() {
     vmshadow restore "$backup" --dry-run --json 2>"$TMPDIR/stderr" | jq -r "$1" || fail "$(cat "$TMPDIR/stderr")"
 }
 
-# adapters_are MAC=CARRIER...: these are in the guest, where a carrier of 0 is a link that is down.
+# carriers: MAC=CARRIER of each adapter in the guest, where a carrier of 0 is a link that is down.
+carriers() {
+    local answer
+    answer=$(vm_command net shell 'cd /sys/class/net; for i in eth*; do ip link set $i up; echo $(cat $i/address)=$(cat $i/carrier); done') || return
+    printf %b "${answer#exit 0 }" | sort | xargs
+}
+
+# adapters_are MAC=CARRIER...: the VM starts, and these are in the guest.
 adapters_are() {
     local answer
-    vm_start net && vm_wait_channel net || return
-    answer=$(vm_command net shell 'cd /sys/class/net; for i in eth*; do ip link set $i up; echo $(cat $i/address)=$(cat $i/carrier); done') || return
-    answer=$(printf %b "${answer#exit 0 }" | sort | xargs)
-    [ "$answer" = "$(printf '%s\n' "$@" | sort | xargs)" ] || fail "in the guest: $answer"
+    vm_start net && vm_wait_channel net && answer=$(carriers) || return
+    [ "$answer" = "$*" ] || fail "in the guest: $answer"
+}
+
+# continues: the guest has not booted again since it was saved.
+continues() {
+    [ "$(vm_command net bootid)" = "$boot_id" ]
 }
 
 @test "bridge and network are there: new ports, nothing else changes, and the VM starts" {
@@ -172,4 +187,33 @@ $user_mac user null leave true null" ]
     vm_start direct
     vm_wait_channel direct
     vm_destroy_everything direct
+}
+
+@test "from saved state: bridge and network are there: connected, and the VM continues" {
+    run -0 vmshadow restore "$saved"
+    [[ "$output" == *"adapter $bridge_mac: bridge front: connected"* ]]
+    adapters_are $bridge_mac=1 $network_mac=1 $user_mac=1
+    continues
+    [ "$(find /sys/class/net/front/brif /sys/class/net/labbridge/brif -name 'vnet*' | wc -l)" = 2 ]
+}
+
+@test "from saved state: bridge and network are gone: disconnected, and the VM continues" {
+    ip link delete front
+    virsh -q net-destroy lab
+    virsh -q net-undefine lab
+    run -0 vmshadow restore "$saved"
+    [[ "$output" == *"adapter $network_mac: DISCONNECTED: network lab is not defined"* ]]
+    adapters_are $bridge_mac=0 $network_mac=0 $user_mac=1
+    continues
+}
+
+@test "from saved state: a network that is not active: connected once it is, and the VM continues" {
+    virsh -q net-destroy lab
+    run -0 vmshadow restore "$saved"
+    [[ "$output" == *"network lab is defined but not active"* ]]
+    run -1 virsh -q start net
+    [[ "$output" == *"network 'lab' is not active"* ]]
+    virsh -q net-start lab
+    adapters_are $bridge_mac=1 $network_mac=1 $user_mac=1
+    continues
 }

@@ -155,6 +155,46 @@ static void an_alias_that_is_referred_to_stays(void **state)
                  "persistent=\"ua-c\"/></interface>\n"));
 }
 
+static void for_loading_a_dormant_one_is_disconnected(void **state)
+{
+    (void)state;
+    static const struct interface_decision dormant[] = {
+        {(char *)"network", (char *)"asleep", INTERFACE_CONNECT, .dormant = true},
+        {(char *)"network", (char *)"awake", INTERFACE_CONNECT},
+    };
+    static const char awake[] =
+        DOMAIN("    <interface type=\"network\"><source network=\"awake\"/></interface>\n");
+    struct error error = ERROR_INIT;
+    char *xml = (char *)"unchanged";
+    assert_int_equal(interface_edit_for_loading(awake, dormant, 2, &xml, &error), 0);
+    assert_null(xml);
+    assert_int_equal(interface_edit_for_loading(
+                         DOMAIN("    <interface type=\"network\"><source network=\"awake\"/>"
+                                "</interface>\n"
+                                "    <interface type=\"network\"><source network=\"asleep\"/>"
+                                "</interface>\n"),
+                         dormant, 2, &xml, &error),
+                     0);
+    assert_string_equal(
+        xml, DOMAIN("    <interface type=\"network\"><source network=\"awake\"/></interface>\n"
+                    "    <interface type=\"ethernet\"><link state=\"down\"/></interface>\n"));
+    free(xml);
+}
+
+static void a_link_is_switched(void **state)
+{
+    (void)state;
+    struct error error = ERROR_INIT;
+    char *up, *down;
+    assert_int_equal(interface_edit_link("<interface type=\"ethernet\"/>", false, &down, &error),
+                     0);
+    assert_string_equal(down, "<interface type=\"ethernet\"><link state=\"down\"/></interface>");
+    assert_int_equal(interface_edit_link(down, true, &up, &error), 0);
+    assert_string_equal(up, "<interface type=\"ethernet\"><link state=\"up\"/></interface>");
+    free(up);
+    free(down);
+}
+
 static void adapters_are_listed(void **state)
 {
     (void)state;
@@ -165,7 +205,8 @@ static void adapters_are_listed(void **state)
         interface_edit_list(DOMAIN("<interface type=\"network\"><source network=\"n\"/>"
                                    "<mac address=\"m\"/></interface>"
                                    "<interface type=\"bridge\"><source bridge=\"b\"/>"
-                                   "<virtualport type=\"openvswitch\"/></interface>"
+                                   "<virtualport type=\"openvswitch\"/>"
+                                   "<link state=\"down\"/></interface>"
                                    "<interface type=\"user\"/>"),
                             &facts, &count, &error),
         0);
@@ -178,6 +219,8 @@ static void adapters_are_listed(void **state)
                                        "<mac address=\"m\"/></interface>");
     assert_string_equal(facts[1].source, "b");
     assert_true(facts[1].openvswitch);
+    assert_true(facts[1].link_down);
+    assert_false(facts[0].link_down);
     assert_string_equal(facts[2].type, "user");
     assert_null(facts[2].source);
     interface_facts_free(facts, count);
@@ -207,6 +250,8 @@ int main(void)
         cmocka_unit_test(a_disconnected_one_keeps_what_the_guest_sees),
         cmocka_unit_test(others_are_left_alone),
         cmocka_unit_test(an_alias_that_is_referred_to_stays),
+        cmocka_unit_test(for_loading_a_dormant_one_is_disconnected),
+        cmocka_unit_test(a_link_is_switched),
         cmocka_unit_test(adapters_are_listed),
         cmocka_unit_test(what_is_no_domain_is_refused),
     };

@@ -10,10 +10,13 @@
 int vm_writer_restore_memory(struct vm_writer *writer, struct restored_vm *vm, struct error *error)
 {
     CLEANUP_FREE char *xml = NULL;
+    CLEANUP_FREE char *load_xml = NULL;
     uint64_t step;
     if (!vm->memory_image)
         return 0;
+    const char *to_load = vm->memory_load_xml;
     if (restored_vm_edit_disks(vm, vm->memory_xml, &xml, error) != 0 ||
+        (to_load && restored_vm_edit_disks(vm, to_load, &load_xml, error) != 0) ||
         undo_add(writer->settings.undo, vm->uuid, hypervisor_drop_import.name,
                  saved_state_import_arguments(vm->uuid, vm->name, vm->memory_image), &step,
                  error) != 0)
@@ -22,6 +25,7 @@ int vm_writer_restore_memory(struct vm_writer *writer, struct restored_vm *vm, s
         .uuid = vm->uuid,
         .image = vm->memory_image,
         .xml = xml,
+        .load_xml = load_xml,
         .paused = vm->memory_paused,
     };
     point_reached("before the import");

@@ -41,6 +41,7 @@ void restored_vm_clear(struct restored_vm *vm)
     free(vm->asides);
     free(vm->memory_image);
     free(vm->memory_xml);
+    free(vm->memory_load_xml);
     free(vm->uuid);
     free(vm->name);
     free(vm->xml);
@@ -82,6 +83,7 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
     if (restore->memory) {
         vm.memory_image = memory_copy_string(restore->memory->image);
         vm.memory_xml = memory_copy_string(restore->memory->xml);
+        vm.memory_load_xml = memory_copy_string(restore->memory->load_xml);
         vm.memory_paused = restore->memory->paused;
     }
     ARRAY_APPEND(writer->restores, writer->restore_count, vm);

@@ -36,6 +36,7 @@ struct restored_vm {
     struct restored_file *files;
     size_t file_count;
     char *memory_image, *memory_xml; /* NULL = it comes back off */
+    char *memory_load_xml;           /* NULL = the same */
     bool memory_paused;
     char **asides; /* names given to files of the old VM, and what else goes in the end */
     size_t aside_count;

@@ -119,9 +119,10 @@ struct vm_restore_file {
 };
 /* The VM comes back saved. */
 struct vm_restore_memory {
-    const char *image; /* a save image that the requester restored; it goes in the end */
-    const char *xml;   /* the XML in it, adapted to this host but for the disks */
-    bool paused;       /* the VM is paused once it is started */
+    const char *image;    /* a save image that the requester restored; it goes in the end */
+    const char *xml;      /* the XML in it, adapted to this host but for the disks */
+    const char *load_xml; /* the same for loading it now; NULL = no other */
+    bool paused;          /* the VM is paused once it is started */
 };
 struct vm_restore {
     const char *uuid, *name;
