@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# UEFI variables (NVRAM) and an emulated TPM belong to the instant of the disks: of a VM that runs and of one that is off.
+# UEFI variables (NVRAM) and an emulated TPM belong to the instant of the disks: of a VM that runs, that is saved in place, that is saved
+# by somebody else, and that is off. What the TPM keeps is in swtpm's directory; what it only remembers (a PCR) is in the memory image.
 
 load helpers
 load product
@@ -70,6 +71,23 @@ lost() {
     [ ! -e "$nvram" ] && [ -n "$uuid" ] && [ ! -e "/var/lib/libvirt/swtpm/$uuid" ]
 }
 
+# A PCR begins at zero with each start of the TPM; this extends it once, so that it tells.
+measure() {
+    guest "tpm extend 10 $(printf 'ab%.0s' {1..32})"
+    boot=$(vm_command "$vm" bootid)
+    pcr=$(guest "tpm pcr 10")
+    [[ "$pcr" =~ ^[0-9a-f]{64}$ && ! "$pcr" =~ ^0*$ ]]
+}
+
+# continues: the VM goes on where it was measured, without a boot.
+continues() {
+    vm_start "$vm"
+    vm_wait_channel "$vm"
+    [ "$(vm_command "$vm" bootid)" = "$boot" ] || fail "it was booted"
+    [ "$(guest "tpm pcr 10")" = "$pcr" ] || fail "the PCR is $(guest "tpm pcr 10"), not $pcr"
+    assert_as_at_the_instant
+}
+
 @test "a running VM comes back with the EFI variables and the sealed value of its instant" {
     assert_as_at_the_instant
     backed_up child-snapshot
@@ -78,6 +96,25 @@ lost() {
     run -0 vmshadow restore latest
     vm_boot "$vm"
     assert_as_at_the_instant
+}
+
+@test "a VM saved in place continues with variables, sealed value and PCR of its instant" {
+    measure
+    vm_command "$vm" agent stop
+    backed_up saved-state
+    change
+    lost
+    run -0 vmshadow restore latest
+    continues
+}
+
+@test "a VM that somebody else saved continues with variables, sealed value and PCR" {
+    measure
+    virsh -q managedsave --domain "$vm"
+    backed_up offline
+    lost
+    run -0 vmshadow restore latest
+    continues
 }
 
 @test "a VM that is off comes back with NVRAM and TPM state, byte for byte" {

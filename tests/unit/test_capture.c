@@ -114,9 +114,11 @@ static void both_are_taken_as_they_are(void **state)
     struct error error = ERROR_INIT;
     CLEANUP_FREE char *permanent = state_file(place, "tpm2-00.permall");
     CLEANUP_FREE char *lock = state_file(place, ".lock");
+    CLEANUP_FREE char *unfinished = state_file(place, "TMP2-00.permall");
     write_file(place->nvram, NVRAM_SIZE, 1);
     write_file(permanent, TPM_SIZE, 2);
     write_file(lock, 0, 0);
+    write_file(unfinished, TPM_SIZE / 2, 5);
     assert_int_equal(vm_capture_files(&place->vm, &error), 0);
     write_file(place->nvram, NVRAM_SIZE, 3);
     write_file(permanent, TPM_SIZE, 4);

@@ -43,6 +43,13 @@ static int capture_file(struct vm *vm, const char *role, const char *path, struc
     return result;
 }
 
+/* Hidden files: swtpm's lock. TMP2-00.permall and the like: what swtpm is writing, before it gives
+ * it its name by a rename; it may be gone at any moment, and the whole state is under the name. */
+static bool is_state(const char *name)
+{
+    return name[0] != '.' && strncmp(name, "TMP", 3) != 0;
+}
+
 static int capture_directory(struct vm *vm, const char *path, unsigned depth, struct error *error)
 {
     DIR *stream = opendir(path);
@@ -50,8 +57,8 @@ static int capture_directory(struct vm *vm, const char *path, unsigned depth, st
         return errno == ENOENT ? 0 : error_errno(error, errno, "cannot list %s", path);
     int result = 0;
     for (struct dirent *entry; result == 0 && (entry = readdir(stream));) {
-        if (entry->d_name[0] == '.')
-            continue; /* also swtpm's lock file */
+        if (!is_state(entry->d_name))
+            continue;
         CLEANUP_FREE char *inner = memory_format("%s/%s", path, entry->d_name);
         struct stat facts;
         if (lstat(inner, &facts) != 0)
