@@ -1,30 +1,22 @@
 #!/usr/bin/env bats
-# What a backup names and what a restore does to definitions, networks and places, with VMs that are off: no guest has to boot.
+# What a backup names and what a restore does to definitions and places, with VMs that are off: no guest has to boot.
 
 load helpers
 load product
-
-network=lan
-bridge=vmshadow-br9
 
 setup_file() {
     product_setup
 }
 
 teardown_file() {
-    for name in files nic elsewhere agentless pair1 pair2; do
+    for name in files elsewhere agentless pair1 pair2; do
         vm_destroy_everything $name
     done
-    virsh -q net-undefine $network 2>/dev/null || true
     product_teardown
 }
 
 teardown() {
     nothing_left
-}
-
-define_network() {
-    virsh -q net-define /dev/stdin <<<"<network><name>$network</name><bridge name='vmshadow-lan'/></network>"
 }
 
 @test "B1: the component names every file of the VM, and the caption its method" {
@@ -110,25 +102,4 @@ define_network() {
     rm "$images/elsewhere"
     vm_destroy_everything elsewhere
     rmdir "$VMSHADOW_TEST_DIR/place"
-}
-
-@test "a network or bridge that is not there is named in the plan, and the definition comes back as it was" {
-    define_network
-    vm_define nic \
-        --xml "<interface type='network'><mac address='52:54:00:00:00:01'/><source network='$network'/><model type='virtio'/></interface>" \
-        --xml "<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='$bridge'/><model type='virtio'/></interface>"
-    before=$(virsh -q dumpxml --inactive nic)
-    run -0 vmshadow backup nic
-    run -0 --separate-stderr vmshadow restore latest --dry-run --json
-    networks=$(jq -c '[.vms[0].networks[] | {mac, source, connected}]' <<<"$output")
-    [ "$networks" = '[{"mac":"52:54:00:00:00:01","source":"lan","connected":true},{"mac":"52:54:00:00:00:02","source":"'$bridge'","connected":false}]' ] ||
-        fail "$networks"
-    # A network that is defined and not active counts, with a notice.
-    notices=$(jq -r '.vms[0].notices[]' <<<"$output")
-    [[ "$notices" == *"$network"*"not active"* && "$notices" == *"$bridge"*"not there"* ]] || fail "$notices"
-    virsh -q net-undefine $network
-    run -0 vmshadow restore latest
-    [[ "$output" == *"network $network (52:54:00:00:00:01): NOT THERE"* ]]
-    # libvirt itself puts the controllers that it added into another order.
-    diff <(virsh -q dumpxml --inactive nic | sort) <(sort <<<"$before")
 }
