@@ -14,7 +14,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Set once. */
 static const char *wanted; /* as it stands in the environment */
 static size_t wanted_length;
-static unsigned long wanted_number; /* 0 = it is a name */
+static unsigned long wanted_number; /* 0 = it is a name, or "0": all are told */
+static bool is_told_all;
 static int signal_number;
 static const char *log_path;
 /* Atomic. */
@@ -29,6 +30,7 @@ static void read_environment(void)
     wanted = text;
     wanted_length = (size_t)(end - text);
     wanted_number = strtoul(text, NULL, 10);
+    is_told_all = wanted_length == 1 && *wanted == '0';
     signal_number = strcmp(end, ":STOP") == 0 ? SIGSTOP : SIGKILL;
     log_path = getenv("VMSHADOW_TEST_POINT_LOG");
 }
@@ -49,6 +51,8 @@ void point_reached(const char *name)
         return;
     unsigned long number = atomic_fetch_add(&reached, 1) + 1;
     bool named = strlen(name) == wanted_length && strncmp(name, wanted, wanted_length) == 0;
+    if (is_told_all)
+        tell(number, name);
     if (wanted_number ? number != wanted_number : !named)
         return;
     tell(number, name);

@@ -2,8 +2,9 @@
  *
  * A debug door: with VMSHADOW_TEST_POINT=N:SIGNAL in the environment (N = 1 is the first point,
  * or N = the name of a point; SIGNAL = KILL or STOP) the process sends itself that signal at the
- * N-th point it comes to, or at each of that name. A test
- * loops over N until a run passes without reaching it, and so interrupts a run at every step.
+ * N-th point it comes to, or at each of that name. A test loops over N until a run passes without
+ * reaching it, and so interrupts a run at every step; or it learns the names with N = 0, which
+ * interrupts nothing and tells all of them.
  * Without the variable a point costs one comparison. Points stand before and after each act that
  * changes a VM, the host or the repository.
  */
