@@ -35,6 +35,9 @@ static enum error_kind kind_of_errno(int number)
         return ERROR_NOT_FOUND;
     case EEXIST:
         return ERROR_EXISTS;
+    case EACCES:
+    case EPERM:
+        return ERROR_DENIED;
     default:
         return ERROR_FAILED;
     }
@@ -124,6 +127,7 @@ const char *error_kind_name(enum error_kind kind)
         [ERROR_TIMEOUT] = "timeout",
         [ERROR_INTERRUPTED] = "interrupted",
         [ERROR_EXISTS] = "exists",
+        [ERROR_DENIED] = "denied",
     };
     return (unsigned)kind < ERROR_KINDS_ ? names[kind] : "failed";
 }

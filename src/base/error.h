@@ -32,6 +32,7 @@ enum error_kind {
     ERROR_TIMEOUT,        /* a time limit was exceeded */
     ERROR_INTERRUPTED,    /* the user or a signal ended it */
     ERROR_EXISTS,         /* the name is taken */
+    ERROR_DENIED,         /* this user may not: a right is missing */
     ERROR_KINDS_
 };
 

@@ -7,9 +7,9 @@ static const int codes[ERROR_KINDS_] = {
     [ERROR_NOT_FOUND] = 3, [ERROR_REFUSED] = 4,  [ERROR_AUTHENTICATION] = 5,
     [ERROR_DAMAGED] = 6,   [ERROR_BUSY] = 7,     [ERROR_CONNECTION] = 8,
     [ERROR_SPACE] = 9,     [ERROR_TIMEOUT] = 10, [ERROR_INTERRUPTED] = 11,
-    [ERROR_EXISTS] = 12,
+    [ERROR_EXISTS] = 12,   [ERROR_DENIED] = 13,
 };
-_Static_assert(ERROR_KINDS_ == 13, "a new kind needs an exit code, here and in vmshadow(1)");
+_Static_assert(ERROR_KINDS_ == 14, "a new kind needs an exit code, here and in vmshadow(1)");
 
 int exit_code_of(enum error_kind kind)
 {

@@ -6,6 +6,7 @@
 
 #include "hypervisor/hypervisor-private.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -27,8 +28,27 @@ unsigned long call_count(void)
 
 /* ---- Errors ---- */
 
+/* A socket that refuses us is told as a system error with its errno; polkit has codes of its own.
+ */
+static bool is_denied(const virError *fault)
+{
+    switch (fault ? fault->code : VIR_ERR_OK) {
+    case VIR_ERR_SYSTEM_ERROR:
+        return fault->int1 == EACCES || fault->int1 == EPERM;
+    case VIR_ERR_AUTH_FAILED:
+    case VIR_ERR_AUTH_CANCELLED:
+    case VIR_ERR_AUTH_UNAVAILABLE:
+    case VIR_ERR_ACCESS_DENIED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static enum error_kind kind_of(const virError *fault)
 {
+    if (is_denied(fault))
+        return ERROR_DENIED;
     if (fault && fault->domain == VIR_FROM_RPC)
         return ERROR_CONNECTION; /* closed, or silent for longer than keep-alive allows */
     switch (fault ? fault->code : VIR_ERR_OK) {
@@ -42,7 +62,6 @@ static enum error_kind kind_of(const virError *fault)
     case VIR_ERR_INVALID_CONN:
     case VIR_ERR_RPC:
     case VIR_ERR_SYSTEM_ERROR: /* the socket of libvirtd is not there */
-    case VIR_ERR_AUTH_FAILED:
     case VIR_ERR_AGENT_UNRESPONSIVE:
     case VIR_ERR_AGENT_UNSYNCED:
         return ERROR_CONNECTION;

@@ -97,6 +97,10 @@ int connection_open(const char *uri, virConnectPtr *ret_connection, struct error
     virConnectPtr connection = VIR(virConnectOpen(uri));
     if (!connection) {
         (void)call_error(error, "no connection to libvirt at %s", uri);
+        if (error && error->kind == ERROR_DENIED)
+            return error_advise(error, "libvirt-denied",
+                                "libvirt lets root in and its group: adduser USER libvirt, then "
+                                "log in again; everybody has the VMs of qemu:///session");
         if (error)
             error->kind = ERROR_CONNECTION;
         return error_advise(error, "libvirt-unreachable",

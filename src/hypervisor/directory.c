@@ -47,7 +47,11 @@ char *directory_existing_part(const char *path)
 
 static int make_one(const char *path, struct error *error)
 {
-    if (mkdir(path, 0711) == 0 || errno == EEXIST)
+    if (mkdir(path, 0700) == 0)
+        return chmod(path, 0711) == 0 /* whatever the umask is: QEMU's user goes through it */
+                   ? 0
+                   : error_errno(error, errno, "cannot let QEMU's user through %s", path);
+    if (errno == EEXIST)
         return 0;
     return error_errno(error, errno, "cannot make directory %s", path);
 }
@@ -69,7 +73,9 @@ int directory_make_private(const char *path, const char *model, struct error *er
     struct stat owner;
     if (mkdir(path, 0700) != 0)
         return error_errno(error, errno, "cannot make directory %s", path);
-    if (stat(model, &owner) == 0 && (owner.st_uid != geteuid() || owner.st_gid != getegid()) &&
+    /* Only root gives away; a user's own QEMU (qemu:///session) runs as that user. */
+    if (geteuid() == 0 && stat(model, &owner) == 0 &&
+        (owner.st_uid != geteuid() || owner.st_gid != getegid()) &&
         lchown(path, owner.st_uid, owner.st_gid) != 0)
         return error_errno(error, errno, "cannot give directory %s to QEMU's user", path);
     return 0;

@@ -1,4 +1,5 @@
 /* `recover` and the watchdog process: the undo of runs that cannot do it themselves. */
+#include "requester/rights.h"
 #include "requester/run.h"
 
 #include "base/log.h"
@@ -25,6 +26,8 @@ static void add_run(void *context, const struct undo_report *report)
 
 int requester_recover(const struct requester_host *host, json_t **ret_result, struct error *error)
 {
+    if (rights_check(host, run_state_directory(host), error) != 0)
+        return -1;
     struct recovery recovery = {json_array()};
     struct undo_pool *pool = undo_pool_new(host->uri);
     struct undo_table table = run_undo_table(pool);

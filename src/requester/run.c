@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "hypervisor/directory.h"
+#include "requester/rights.h"
 #include "writers/vm/restore-undo.h"
 
 #include <stdlib.h>
@@ -13,12 +15,16 @@ const char *run_state_directory(const struct requester_host *host)
     const char *directory = host->state_directory;
     if (!directory)
         directory = getenv("VMSHADOW_STATE_DIR");
-    return directory && *directory ? directory : "/var/lib/vmshadow";
+    if (directory && *directory)
+        return directory;
+    return rights_is_session(host) ? rights_state_directory() : "/var/lib/vmshadow";
 }
 
 const char *run_default_location(const struct requester_host *host)
 {
-    return host->default_location ? host->default_location : "/var/lib/libvirt/images";
+    if (host->default_location)
+        return host->default_location;
+    return rights_is_session(host) ? rights_default_location() : "/var/lib/libvirt/images";
 }
 
 struct undo_table run_undo_table(struct undo_pool *pool)
@@ -80,7 +86,8 @@ int run_open(struct run *run, const struct requester_host *host, struct error *e
 {
     run->host = host;
     run->events = json_array();
-    if (hypervisor_open(host->uri, &run->hypervisor, error) != 0)
+    if (hypervisor_open(host->uri, &run->hypervisor, error) != 0 ||
+        rights_check(host, run_state_directory(host), error) != 0)
         return -1;
     run->pool = undo_pool_new(hypervisor_uri(run->hypervisor));
     run->table = run_undo_table(run->pool);
@@ -90,8 +97,18 @@ int run_open(struct run *run, const struct requester_host *host, struct error *e
     return 0;
 }
 
+/* A new home has neither ~/.local/state nor ~/.local/share/libvirt. */
+static int make_places_of_user(const struct requester_host *host, struct error *error)
+{
+    CLEANUP_FREE char *state = directory_of(run_state_directory(host));
+    CLEANUP_FREE char *images = directory_of(run_default_location(host));
+    return directory_make(state, error) != 0 || directory_make(images, error) != 0 ? -1 : 0;
+}
+
 int run_begin(struct run *run, const char *description, struct error *error)
 {
+    if (rights_is_session(run->host) && make_places_of_user(run->host, error) != 0)
+        return -1;
     char program[] = "/proc/self/exe";
     CLEANUP_FREE char *uri = memory_copy_string(hypervisor_uri(run->hypervisor));
     char name[] = "vmshadow", verb[] = "watchdog", connect[] = "--connect";
