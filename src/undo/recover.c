@@ -197,8 +197,10 @@ static int recover(const char *state_directory, const struct undo_table *table, 
     if (recovery.left_journals > 0 && !in_passing) {
         error_move(error, &recovery.first);
         (void)error_set(error, ERROR_FAILED, "something is left that could not be undone");
-        (void)error_advise(error, "recovery-incomplete",
-                           "each line above says what and why; mend that, then vmshadow recover");
+        if (error->id[0] == '\0') /* what the first failure advises is nearer */
+            (void)error_advise(
+                error, "recovery-incomplete",
+                "each line above says what and why; mend that, then vmshadow recover");
         return -1;
     }
     return (int)recovery.treated;

@@ -176,7 +176,7 @@ one_whole_vm() {
     run -7 vmshadow backup "$b"
     [[ "$output" == *"recover"* ]]
     run -12 vmshadow recover
-    [[ "$output" == *"left alone"* ]]
+    [[ "$output" == *"left alone"* ]] || fail "$output"
     vm_assert_running_and_thawed "$b"
     [ "$(virsh -q dumpxml --inactive --domain "$b" | grep -c '147456</memory>')" = 1 ]
     vm_shutdown "$b"
