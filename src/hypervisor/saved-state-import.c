@@ -105,3 +105,15 @@ json_t *saved_state_import_arguments(const char *uuid, const char *name, const c
     json_set_string(arguments, "image", image);
     return arguments;
 }
+
+json_t *saved_state_aside_arguments(const char *uuid, const char *name, const char *original,
+                                    const char *aside, bool paused)
+{
+    json_t *arguments = json_object();
+    json_set_string(arguments, "uuid", uuid);
+    json_set_string(arguments, "name", name);
+    json_set_string(arguments, "original", original);
+    json_set_string(arguments, "aside", aside);
+    json_set_boolean(arguments, "paused", paused);
+    return arguments;
+}

@@ -31,6 +31,11 @@ struct saved_state_import {
 int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_import *import,
                        struct error *error);
 
+/* Arguments of "put-back-saved": the image that libvirt keeps as `original` is renamed to `aside`
+ * after the step is known. */
+json_t *saved_state_aside_arguments(const char *uuid, const char *name, const char *original,
+                                    const char *aside, bool paused);
+
 /* Arguments of "drop-import". */
 json_t *saved_state_import_arguments(const char *uuid, const char *name, const char *image);
 

@@ -1,4 +1,7 @@
-/* The undo of an import of saved state; see undo-kinds.h.
+/* The undo of what a restore does with saved states; see undo-kinds.h.
+ *
+ * An old saved state comes back the way a new one comes: libvirt does not notice a file that is put
+ * where it keeps its images, unless it still takes the VM for saved.
  *
  * Whoever was killed may have left his call in libvirtd, begun or not: the image is removed first,
  * so that a restore that comes late fails, and after a pause there is a second look. What libvirt
@@ -10,7 +13,9 @@
 #include "base/publish.h"
 #include "hypervisor/call.h"
 #include "hypervisor/domain-private.h"
+#include "hypervisor/saved-state-import.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #define LATE_CALL (1 * CLOCK_SECOND)
@@ -73,6 +78,44 @@ static int undo_import(void *context, const json_t *arguments, struct error *err
     return 0;
 }
 
+/* ---- put-back-saved ---- */
+
+static int put_back(struct hypervisor *hypervisor, const json_t *arguments, const char *uuid,
+                    enum domain_state state, struct error *error)
+{
+    const char *original = json_string_or(arguments, "original", "");
+    const char *aside = json_string_or(arguments, "aside", "");
+    struct saved_state_import import = {
+        .uuid = uuid,
+        .image = aside,
+        .paused = json_boolean_or(arguments, "paused", false),
+    };
+    if (state == DOMAIN_SAVED && access(original, F_OK) != 0) /* it was not undefined */
+        return publish_rename(io_real(), AT_FDCWD, aside, original, PUBLISH_NEW_ONLY, error);
+    if (state != DOMAIN_SAVED &&
+        (drop(hypervisor, uuid, error) != 0 || saved_state_import(hypervisor, &import, error) != 0))
+        return -1;
+    return publish_remove(io_real(), AT_FDCWD, aside, error);
+}
+
+static int put_back_saved(void *context, const json_t *arguments, struct error *error)
+{
+    const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
+    const char *aside = json_get_string(arguments, "aside", "an undo step", error);
+    enum domain_state state;
+    struct stat facts;
+    if (!uuid || !aside)
+        return -1;
+    if (io_real()->stat_at(io_real(), AT_FDCWD, aside, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : error_errno(error, errno, "cannot examine %s", aside);
+    struct hypervisor *hypervisor = undo_pool_hypervisor(context, error);
+    if (hypervisor && domain_get_state(hypervisor, uuid, &state, error) == 0 &&
+        put_back(hypervisor, arguments, uuid, state, error) == 0)
+        return 0;
+    return error_prefix(error, "VM %s: its saved state, which is %s, cannot be put back: ",
+                        json_string_or(arguments, "name", uuid), aside);
+}
+
 static int prepare(void *context, const json_t *arguments, struct error *error)
 {
     (void)arguments;
@@ -81,3 +124,6 @@ static int prepare(void *context, const json_t *arguments, struct error *error)
 
 const struct undo_kind hypervisor_drop_import = {
     .name = "drop-import", .prepare = prepare, .undo = undo_import, .deliberate = true};
+
+const struct undo_kind hypervisor_put_back_saved = {
+    .name = "put-back-saved", .prepare = prepare, .undo = put_back_saved, .deliberate = true};

@@ -12,16 +12,23 @@
  *                       (`restart`), resume it unless it was paused before, remove the image with
  *                       its directory, which is the image's alone; persistent
  *   "drop-import"       {uuid, name, image}: what saved_state_import() has left behind before the
- * VM was registered for good goes: the image, the VM's QEMU, its saved state. A VM that runs was
- * started by somebody else: it is left alone, and the step stays open and says so "watch-scratch"
- * {directory, reserve, name}: undo nothing; its watch trips below the reserve "restore-domain"
- * {uuid, name, xml or null, new_xml, autostart, state}: the definition as it was before a restore
- * is defined again, with autostart, and the VM started when it was running (or paused: then
- * paused). Only the definition that the restore itself made (like new_xml) is taken away for it; a
- * VM that runs with another definition than the old one, or that somebody has defined differently
- * since, is left alone: the step stays open and says so In the order of registration thaw-guest
- * comes first, so that in reverse the job is aborted first and the guest thawed last (environment
- * facts: docs/libvirt.md).
+ *                       VM was registered for good goes: the image, the VM's QEMU, its saved
+ *                       state. A VM that runs was started by somebody else: it is left alone, and
+ *                       the step stays open and says so
+ *   "put-back-saved"    {uuid, name, original, aside, paused}: the save image of a VM that was
+ *                       saved before a restore: while `aside` exists it becomes the VM's saved
+ *                       state again, once its definition and its files are back. A VM that runs is
+ *                       left alone: the step stays open and says so
+ *   "watch-scratch"     {directory, reserve, name}: undo nothing; its watch trips below the reserve
+ *   "restore-domain"    {uuid, name, xml or null, new_xml, autostart, state}: the definition as it
+ *                       was before a restore is defined again, with autostart, and the VM started
+ *                       when it was running (or paused: then paused). Only the definition that the
+ *                       restore itself made (like new_xml) is taken away for it; a VM that runs
+ *                       with another definition than the old one, or that somebody has defined
+ *                       differently since, is left alone: the step stays open and says so
+ *
+ * In the order of registration thaw-guest comes first, so that in reverse the job is aborted first
+ * and the guest thawed last (environment facts: docs/libvirt.md).
  */
 #ifndef HYPERVISOR_UNDO_KINDS_H
 #define HYPERVISOR_UNDO_KINDS_H
@@ -41,7 +48,8 @@ struct hypervisor *undo_pool_hypervisor(struct undo_pool *pool, struct error *er
 extern const struct undo_kind hypervisor_thaw_guest, hypervisor_end_backup_job,
     hypervisor_watch_scratch, hypervisor_restore_domain;
 
-extern const struct undo_kind hypervisor_return_vm, hypervisor_drop_import;
+extern const struct undo_kind hypervisor_return_vm, hypervisor_drop_import,
+    hypervisor_put_back_saved;
 
 json_t *hypervisor_guest_arguments(const char *uuid, const char *name);
 json_t *hypervisor_job_arguments(const char *uuid, const char *name, const char *socket);

@@ -106,15 +106,9 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
             "the VM is %s and will be powered off; if the restore fails it is put back "
             "and started again, which is a reboot for it",
             domain_state_name(vm->state));
-    if (now && now->managed_save) {
-        (void)error_set(error, ERROR_REFUSED,
-                        "it has a saved state now, which could not be put "
-                        "back; start it or run: virsh managedsave-remove %s",
-                        vm->name);
-        return error_advise(error, "vm-saved-now",
-                            "start it, or drop the saved state: virsh managedsave-remove %s",
-                            vm->name);
-    }
+    if (now && now->state == DOMAIN_SAVED)
+        planned_vm_add_notice(vm, "the VM is saved: its saved state goes with it; if the restore "
+                                  "fails it is put back");
     return now ? check_snapshots(planning, vm, error) : 0;
 }
 

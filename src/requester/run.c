@@ -40,6 +40,7 @@ struct undo_table run_undo_table(struct undo_pool *pool)
     kinds[count++] = hypervisor_return_vm;
     kinds[count++] = hypervisor_restore_domain;
     kinds[count++] = hypervisor_drop_import;
+    kinds[count++] = hypervisor_put_back_saved;
     kinds[count++] = vm_restore_put_back_file;
     kinds[count++] = vm_restore_put_back_link;
     kinds[count++] = vm_restore_remove_set_aside;

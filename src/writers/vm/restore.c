@@ -42,6 +42,7 @@ void restored_vm_clear(struct restored_vm *vm)
     free(vm->memory_image);
     free(vm->memory_xml);
     free(vm->memory_load_xml);
+    free(vm->old_memory_aside);
     free(vm->uuid);
     free(vm->name);
     free(vm->xml);
@@ -207,7 +208,7 @@ static int check_as_planned(const struct restored_vm *vm, const struct domain *o
         return error_advise(error, "vm-changed-since-planning",
                             "look at the VM, then restore again");
     }
-    if (old && (old->state != vm->state || old->managed_save || !old->persistent)) {
+    if (old && (old->state != vm->state || !old->persistent)) {
         (void)error_set(error, ERROR_BUSY, "it was %s when the restore was planned and is %s now",
                         domain_state_name(vm->state), domain_state_name(old->state));
         return error_advise(error, "vm-changed-since-planning",
@@ -249,12 +250,14 @@ static int remove_old(struct vm_writer *writer, struct restored_vm *vm, struct e
         .autostart = old && old->autostart,
         .state = old ? domain_state_name(old->state) : domain_state_name(DOMAIN_OFF),
     };
-    if (undo_add(writer->settings.undo, vm->uuid, hypervisor_restore_domain.name,
+    if (vm_writer_note_old_memory(writer, vm, old, error) != 0 ||
+        undo_add(writer->settings.undo, vm->uuid, hypervisor_restore_domain.name,
                  hypervisor_domain_arguments(&before), &step, error) != 0 ||
         (old && domain_destroy(hypervisor, vm->uuid, error) != 0))
         return -1;
     point_reached("old VM off");
-    if (set_files_aside(writer, vm, error) != 0)
+    if (set_files_aside(writer, vm, error) != 0 ||
+        vm_writer_set_old_memory_aside(vm, old, error) != 0)
         return -1;
     int result = old ? domain_undefine(hypervisor, vm->uuid, error) : 0;
     point_reached("old VM undefined");

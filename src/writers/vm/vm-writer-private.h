@@ -38,7 +38,8 @@ struct restored_vm {
     char *memory_image, *memory_xml; /* NULL = it comes back off */
     char *memory_load_xml;           /* NULL = the same */
     bool memory_paused;
-    char **asides; /* names given to files of the old VM, and what else goes in the end */
+    char *old_memory_aside; /* the name that its present save image gets; NULL = it has none */
+    char **asides;          /* names given to files of the old VM, and what else goes in the end */
     size_t aside_count;
 };
 
@@ -117,7 +118,14 @@ int restored_vm_edit_disks(const struct restored_vm *vm, const char *xml, char *
                            struct error *error);
 void restored_vm_clear(struct restored_vm *vm);
 
-/* restore-memory.c: a registered VM gets its saved state. Nothing for one that comes back off. */
+/* restore-memory.c: the save image of the VM that is replaced gets a name aside. The step is known
+ * before the one of the VM's definition, so that it is undone after it. Nothing when `old` is not
+ * saved. */
+int vm_writer_note_old_memory(struct vm_writer *writer, struct restored_vm *vm,
+                              const struct domain *old, struct error *error);
+int vm_writer_set_old_memory_aside(struct restored_vm *vm, const struct domain *old,
+                                   struct error *error);
+/* A registered VM gets its saved state. Nothing for one that comes back off. */
 int vm_writer_restore_memory(struct vm_writer *writer, struct restored_vm *vm, struct error *error);
 
 #endif
