@@ -178,11 +178,7 @@ definition() {
 }
 
 @test "R8: one set of child snapshot, saved, paused, managed-saved and stopped VMs: all lost, all restored" {
-    virsh -q start --domain saved 3>&-
-    vm_wait_channel saved
-    vm_command saved bootid >"$TMPDIR/saved.boot"
-    echo 0 >"$TMPDIR/saved.uptime"
-    virsh -q managedsave --domain saved
+    run -0 vmshadow restore "$(first_backup)" saved
     vm_is still paused
     run -0 --separate-stderr vmshadow backup saved live still child off --json
     [ "$(jq -r '[.vms[] | "\(.name) \(.method) \(.saved_state.continues)"] | join(", ")' <<<"$output")" = \
