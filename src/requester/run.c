@@ -133,9 +133,26 @@ static void keep_record(struct run *run, const struct coordinator_record *record
     pthread_mutex_unlock(&run->lock);
 }
 
+static const char *vm_name(const struct run *run, const char *uuid)
+{
+    const struct plan *const *plans;
+    size_t count = vm_writer_plans(run->writer, &plans);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(plans[i]->domain->uuid, uuid) == 0)
+            return plans[i]->domain->name;
+    return NULL;
+}
+
+/* A stage that is about one disk comes from the thread that drives the session, as all stages do:
+ * the plans do not change meanwhile. */
 static void observe(void *context, const struct coordinator_record *record)
 {
-    keep_record(context, record, NULL, NULL);
+    struct run *run = context;
+    char uuid[id_text_size];
+    const char *target = NULL, *vm = NULL;
+    if (record->volume && vm_writer_parse_volume(record->volume, uuid, &target) == 0)
+        vm = vm_name(run, uuid);
+    keep_record(run, record, vm, vm ? target : NULL);
 }
 
 void run_record_copy(struct run *run, const char *vm, const char *disk, int64_t start, int64_t end,

@@ -19,6 +19,7 @@ struct coordinator_record {
     const char *party;  /* writer's or provider's name */
     struct id party_id; /* writer instance / provider id */
     struct id session, snapshot_set;
+    const char *volume; /* of a stage that is about one; NULL when it is about the set */
     int64_t start, end;
     vss_code code;
     const char *message; /* of the failure; "" when it went well */

@@ -45,6 +45,7 @@ struct stage_call {
     const struct stages_set *set;
     const struct stages_provider *provider;
     enum vss_stage stage;
+    const char *volume; /* NULL = all of the set */
     int64_t start;
 };
 
@@ -81,6 +82,7 @@ static vss_code finish(const struct stage_call *call, vss_code returned, struct 
                                                    .party_id = call->provider->description.id,
                                                    .session = call->set->session,
                                                    .snapshot_set = call->set->id,
+                                                   .volume = call->volume,
                                                    .start = call->start,
                                                    .end = end,
                                                    .code = code,
@@ -107,6 +109,7 @@ static vss_code begin_prepare(struct stages_set *set, struct error *error)
         change_state(snapshot, VSS_SS_PREPARING);
         struct stage_call call =
             begin_call(set, snapshot->provider, VSS_STAGE_BEGIN_PREPARE_SNAPSHOT);
+        call.volume = snapshot->volume;
         vss_code code = VSS_S_OK;
         if (provider->callbacks->begin_prepare)
             code = provider->callbacks->begin_prepare(provider->provider, &set->id, &snapshot->id,
@@ -199,6 +202,7 @@ static void delete_snapshot(struct stages_set *set, struct stages_snapshot *snap
 {
     const struct provider_description *provider = &snapshot->provider->description;
     struct stage_call call = begin_call(set, snapshot->provider, VSS_STAGE_DELETE_SNAPSHOTS);
+    call.volume = snapshot->volume;
     struct error error = ERROR_INIT; /* told by the record; nobody can do anything about it */
     vss_code code = VSS_S_OK;
     if (provider->callbacks->delete_snapshot)

@@ -66,6 +66,10 @@ setup() {
     grep -A 1000 'Time line, in milliseconds from 20' <<<"$output" | tail -n +3 >"$TMPDIR/line"
     [ "$(wc -l <"$TMPDIR/line")" -gt 12 ]
     sort -c -s -n -k 1,1 "$TMPDIR/line"
+    # A stage that is about one disk names it.
+    for name in "$running" "$off"; do
+        grep -qF "QEMU provider, VM $name, disk vda" <(grep BeginPrepareSnapshot "$TMPDIR/line")
+    done
     # Names of the rows that are about the instant, in order; the VM is frozen from before the instant until after it.
     awk '{ print $4 }' "$TMPDIR/line" | grep -xE 'PrepareForSnapshot|frozen|instant|Freeze|CommitSnapshots|Thaw|Copy' |
         uniq | tr '\n' ' ' >"$TMPDIR/names"
