@@ -179,7 +179,7 @@ static bool is_overrun(struct watchdog *watchdog)
             (void)error_set(&watchdog->reason, ERROR_TIMEOUT, "%s", open[i]->what);
             (void)error_advise(&watchdog->reason, "limit-passed",
                                "is the host, its disk or the guest overloaded? larger limits: "
-                               "--freeze-limit, --hold-limit");
+                               "--freeze-limit, --hold-limit, --max-pause");
             return true;
         }
     return false;

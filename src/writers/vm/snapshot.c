@@ -34,7 +34,7 @@ enum { FREEZES_AT_ONCE = 10 };
 #define THAW_LIMIT (15 * CLOCK_SECOND)
 #define SILENT_LIMIT (3 * CLOCK_SECOND) /* for an agent that did not answer the freeze */
 #define UNDO_LIMIT (5 * CLOCK_SECOND)   /* then the watchdog goes on asking */
-#define HOLD_PLANNED_LIMIT (30 * CLOCK_SECOND)
+#define HOLD_LIMIT (30 * CLOCK_SECOND)
 
 void vm_clear(struct vm *vm)
 {
@@ -61,10 +61,10 @@ static const struct plan *find_plan(struct plan *const *plans, size_t count, con
 }
 
 /* A door for tests, in which a VM is changed here: shut unless the environment opens it. */
-static int hold_planned(struct vm_writer *writer, struct error *error)
+static int hold(struct vm_writer *writer, const char *place, struct error *error)
 {
-    int64_t deadline = clock_monotonic() + HOLD_PLANNED_LIMIT;
-    while (point_holds("planned") && clock_monotonic() < deadline) {
+    int64_t deadline = clock_monotonic() + HOLD_LIMIT;
+    while (point_holds(place) && clock_monotonic() < deadline) {
         if (undo_check(writer->settings.undo, error) != 0)
             return -1;
         clock_sleep(10 * CLOCK_MILLISECOND);
@@ -335,10 +335,11 @@ static vss_code failure_code(const struct error *error)
 vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_event *event,
                                  struct error *error)
 {
-    if (hold_planned(writer, error) != 0 || look_again(writer, error) != 0 ||
+    if (hold(writer, "planned", error) != 0 || look_again(writer, error) != 0 ||
         prepare_vms(writer, error) != 0 || undo_check(writer->settings.undo, error) != 0)
         return VSS_E_WRITERERROR_RETRYABLE;
-    if (vm_writer_take_saves(writer, error) != 0 || take_instants(writer, error) != 0)
+    if (vm_writer_take_saves(writer, error) != 0 || hold(writer, "saved", error) != 0 ||
+        take_instants(writer, error) != 0)
         return failure_code(error);
     for (size_t i = 0; i < writer->vm_count; i++) {
         if (vm_is_child(&writer->vms[i]) && confirm_thawed(writer, &writer->vms[i], error) != 0)
