@@ -92,8 +92,10 @@ continues() {
     assert_as_at_the_instant
     backed_up child-snapshot
     change
-    lost
-    run -0 vmshadow restore latest
+    # In place, over the VM that runs: QEMU and swtpm write to what is replaced until they are ended.
+    run -0 vmshadow restore latest --yes
+    vm_is "$vm" "shut off"
+    [ -z "$(find /var/lib/libvirt/qemu/nvram /var/lib/libvirt/swtpm -name '*vmshadow*')" ]
     vm_boot "$vm"
     assert_as_at_the_instant
 }
