@@ -3,7 +3,7 @@
 # make check    all tests, on a throw-away libvirt host; see tests/README.md
 # make soak     200 backups, one after the other, with what they leave (docs/reliability.md)
 # make install  puts program, man pages and completion where they belong: PREFIX (/usr/local),
-#               BINDIR, DATADIR, MANDIR (below PREFIX), SYSCONFDIR (/etc), DESTDIR (put before all of them)
+#               BINDIR, DATADIR, MANDIR (below PREFIX), DESTDIR (put before all of them); the configuration is in /etc
 # make deb      a Debian package in build/deb/
 # make clean    removes what these have built
 
@@ -11,7 +11,6 @@ PREFIX = /usr/local
 BINDIR = $(PREFIX)/bin
 DATADIR = $(PREFIX)/share
 MANDIR = $(DATADIR)/man
-SYSCONFDIR = /etc
 
 .PHONY: all check clean deb demo install soak
 
@@ -32,7 +31,7 @@ soak: all
 
 install: all
 	meson configure build --prefix='$(PREFIX)' --bindir='$(BINDIR)' --datadir='$(DATADIR)' --mandir='$(MANDIR)' \
-		--sysconfdir='$(SYSCONFDIR)'
+		--sysconfdir=/etc
 	DESTDIR='$(DESTDIR)' meson install -C build
 
 deb:

@@ -94,6 +94,9 @@ denied() {
     pid=$!
     wait_for 60 grep -q '"PostSnapshot"' "$TMPDIR/events"
     run -0 "$tests_root/e2e/tools/find-secret" "$passphrase"
+    # What is there is found.
+    run -1 "$tests_root/e2e/tools/find-secret" "$VMSHADOW_REPO"
+    [[ "$output" == *": memory"* && "$output" == *": environ"* ]]
     [ "$(awk '/Max core file size/ { print $5 $6 }' /proc/$pid/limits)" = 00 ]
     kill -ABRT $pid
     wait $pid || status=$?
