@@ -27,6 +27,7 @@ setup_file() {
 }
 
 teardown_file() {
+    kill -CONT "$(cat /run/libvirtd.pid)" # a test that failed may have stopped it
     container_kill
     vm_destroy_everything "$vm"
     umount -R "$roots"/* || true
@@ -159,11 +160,19 @@ CONF
 }
 
 @test "the watchdog outlives a service that is killed, and undoes it" {
+    drop_in=$root/etc/systemd/system/vmshadow@.service.d/hasty.conf
+    printf '[Service]\nTimeoutStopSec=1\n' >"$drop_in"
+    contained systemctl daemon-reload
     hold_run
+    # As long as libvirt is silent the watchdog cannot end: with another KillMode it would be killed together with its run.
+    kill -STOP "$(cat /run/libvirtd.pid)"
     contained systemctl kill --kill-who=main --signal=KILL vmshadow@nightly.service
-    wait_for 60 thawed_and_clean
     wait_for 60 job_is failed
-    rm "$repository/hold"
+    pgrep -a vmshadow
+    kill -CONT "$(cat /run/libvirtd.pid)"
+    wait_for 60 thawed_and_clean
+    rm "$repository/hold" "$drop_in"
+    contained systemctl daemon-reload
     stored_are 1
 }
 

@@ -27,6 +27,7 @@ setup_file() {
 }
 
 teardown_file() {
+    kill -CONT "$(cat /run/libvirtd.pid)" # a test that failed may have stopped it
     local name
     for name in "${names[@]}"; do
         virsh -q undefine --domain "$name"

@@ -8,6 +8,7 @@
 struct fake_requester {
     const char *answer; /* JSON; NULL = the object {"asked": ...} */
     struct error error; /* the call fails with it */
+    const char *vms;    /* what requester_select() finds, as JSON; NULL = what is selected */
     const char *plan;   /* answer of requester_plan_restore() */
     bool tells;         /* reports records, progress and a notice */
     bool waits;         /* until it is interrupted */
