@@ -55,6 +55,21 @@ static void print_set(const json_t *set, FILE *file)
     print_left_out(details, file);
 }
 
+static void print_retention(const json_t *retention, FILE *file)
+{
+    const char *stopped = json_string_or(retention, "stopped", NULL);
+    size_t index;
+    json_t *backup;
+    json_array_foreach(json_object_get(retention, "removed"), index, backup)
+    {
+        output_line(file, "Removed from the list: backup %s of %s",
+                    json_string_or(backup, "id", ""), json_string_or(backup, "time", ""));
+    }
+    if (stopped)
+        output_line(file, "NO OLDER BACKUP WAS REMOVED: %s", stopped);
+    output_line(file, "The job has %d backups.", (int)json_integer_or(retention, "kept", 0));
+}
+
 void job_print(const json_t *report, FILE *file)
 {
     size_t index;
@@ -65,6 +80,8 @@ void job_print(const json_t *report, FILE *file)
     {
         print_set(set, file);
     }
+    if (json_is_object(json_object_get(report, "retention")))
+        print_retention(json_object_get(report, "retention"), file);
     output_line(file, "Begun %s, %.1f seconds.", json_string_or(report, "begin", ""),
                 json_number_value(json_object_get(report, "seconds")));
 }

@@ -15,6 +15,8 @@
 #define WAIT_LIMIT (30 * 60 * CLOCK_SECOND)
 #define WAIT_STEP CLOCK_SECOND
 
+enum { KEEP_LIMIT = 100000 };
+
 #define OFFSET(member) offsetof(struct job_options, member)
 const struct option_rule job_rules[] = {
     {"vm", '\0', OPTION_LIST, "VM", OFFSET(vms),
@@ -27,6 +29,21 @@ const struct option_rule job_rules[] = {
      "make one set per VM: they have no common instant, and one that fails does not cost the "
      "others their backup",
      .scope = OPTION_JOB},
+    {"keep-last", '\0', OPTION_COUNT, "N", OFFSET(retention.last),
+     "after a run without failure, keep the last N backups of the job and what the other rules "
+     "need, and take older ones off the list",
+     NULL, 1, KEEP_LIMIT, .scope = OPTION_SETTING},
+    {"keep-hourly", '\0', OPTION_COUNT, "N", OFFSET(retention.hourly),
+     "keep the newest of each of the last N hours that have a backup", NULL, 1, KEEP_LIMIT,
+     .scope = OPTION_SETTING},
+    {"keep-daily", '\0', OPTION_COUNT, "N", OFFSET(retention.daily), "the same for days", NULL, 1,
+     KEEP_LIMIT, .scope = OPTION_SETTING},
+    {"keep-weekly", '\0', OPTION_COUNT, "N", OFFSET(retention.weekly), "the same for weeks", NULL,
+     1, KEEP_LIMIT, .scope = OPTION_SETTING},
+    {"keep-monthly", '\0', OPTION_COUNT, "N", OFFSET(retention.monthly), "the same for months",
+     NULL, 1, KEEP_LIMIT, .scope = OPTION_SETTING},
+    {"keep-yearly", '\0', OPTION_COUNT, "N", OFFSET(retention.yearly), "the same for years", NULL,
+     1, KEEP_LIMIT, .scope = OPTION_SETTING},
     {"wait-limit", '\0', OPTION_DURATION, "TIME", OFFSET(wait_limit),
      "give up when another run holds a VM for longer than TIME", NULL, CLOCK_SECOND,
      24 * 3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "30min"},
@@ -40,7 +57,9 @@ struct job {
     struct observer *observer;
     struct requester_host host;
     struct repository *repository;
-    json_t *sets; /* of the report */
+    char host_name[256];
+    json_t *sets;      /* of the report */
+    json_t *retention; /* of the report; NULL = none */
     struct error first;
     size_t failed;
 };
@@ -155,6 +174,8 @@ static void run_set(struct job *job, const struct requester_selection *selection
     struct error fault = ERROR_INIT;
     json_t *result = NULL;
     backup.selection = *selection;
+    backup.job = job->name;
+    backup.separate = job->options->separate;
     if (is_interrupted(job))
         (void)error_set(&fault, ERROR_INTERRUPTED, "it was not begun: the run was interrupted");
     else
@@ -234,21 +255,45 @@ static int64_t sum(const json_t *sets, const char *member)
 
 static json_t *make_report(const struct job *job, int64_t wall, int64_t begin)
 {
-    char time[clock_text_size], host[256] = "";
+    char time[clock_text_size];
     clock_format(wall, time);
-    (void)gethostname(host, sizeof host - 1);
     json_t *report = json_object();
     json_set_string(report, "job", job->name);
-    json_set_string(report, "host", host);
+    json_set_string(report, "host", job->host_name);
     json_set_string(report, "result", error_is_set(&job->first) ? "failure" : "success");
     json_set_string(report, "begin", time);
     json_set(report, "seconds",
              json_real((double)(clock_monotonic() - begin) / (double)CLOCK_SECOND));
     json_set(report, "sets", json_incref(job->sets));
     json_set_integer(report, "failed", (int64_t)job->failed);
+    json_set(report, "retention", job->retention ? json_incref(job->retention) : json_null());
     json_set_integer(report, "bytes_read", sum(job->sets, "bytes_read"));
     json_set_integer(report, "bytes_stored", sum(job->sets, "bytes_stored"));
     return report;
+}
+
+/* Older backups go only after a run of which everything went well. */
+static int retain(struct job *job, struct error *error)
+{
+    if (retention_is_off(&job->options->retention) || job->failed)
+        return 0;
+    const char **backups = NULL;
+    size_t index, count = 0;
+    json_t *set;
+    json_array_foreach(job->sets, index, set)
+    {
+        ARRAY_APPEND(backups, count, json_string_or(set, "backup", ""));
+    }
+    struct requester_retention retention = {
+        .job = job->name,
+        .host = job->host_name,
+        .policy = job->options->retention,
+        .new_backups = backups,
+        .new_count = count,
+    };
+    int result = requester_retain(&job->host, job->repository, &retention, &job->retention, error);
+    free((void *)backups);
+    return result;
 }
 
 static int run_all(struct job *job, struct error *error)
@@ -256,7 +301,9 @@ static int run_all(struct job *job, struct error *error)
     if (check_selection(job->options, error) < 0 ||
         repository_option_open(&job->options->backup.common, &job->repository, error) < 0)
         return -1;
-    return run_sets(job, error);
+    if (run_sets(job, error) < 0)
+        return -1;
+    return retain(job, error);
 }
 
 int job_run(const struct job_options *options, json_t **ret_report, struct error *error)
@@ -269,6 +316,7 @@ int job_run(const struct job_options *options, json_t **ret_report, struct error
         return -1;
     }
     job.host = observer_host(job.observer);
+    (void)gethostname(job.host_name, sizeof job.host_name - 1);
     struct error fault = ERROR_INIT;
     (void)run_all(&job, &fault);
     error_move(&job.first, &fault);
@@ -276,6 +324,7 @@ int job_run(const struct job_options *options, json_t **ret_report, struct error
     *ret_report = make_report(&job, wall, begin);
     size_t sets = json_array_size(job.sets);
     json_decref(job.sets);
+    json_decref(job.retention);
     repository_free(job.repository);
     if (!error_is_set(&job.first))
         return 0;

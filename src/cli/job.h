@@ -15,6 +15,7 @@ struct job_options {
     struct backup_options backup; /* operand: the job's name */
     struct option_list vms, tags;
     bool separate;
+    struct retention_policy retention;
     int64_t wait_limit; /* ns; 0 = the default */
 };
 

@@ -131,6 +131,13 @@ int repository_list(struct repository *repository,
  * backup cannot be read (it might be the latest). */
 json_t *repository_load(struct repository *repository, const char *name, struct error *error);
 
+/* Can this backup (its id) be read: its manifest, all documents, and the root of each disk? Chunks
+ * are not read: that is repository_verify()'s business. Errors as those of reading. */
+int repository_prove(struct repository *repository, const char *backup, struct error *error);
+/* Take a backup, named by its whole id, off the list: durable when it returns 0. Its data stays,
+ * and a reader that has begun goes on. ERROR_USAGE: no id; one that is gone is no error. */
+int repository_forget(struct repository *repository, const char *backup, struct error *error);
+
 /* Read one object into `buffer` of `capacity` bytes; authenticated and compared with its id.
  * ERROR_DAMAGED names object and pack. The zero id is not an object here. Any thread. */
 int repository_get(struct repository *repository, const struct object_id *id, enum object_type type,

@@ -185,6 +185,8 @@ static json_t *make_manifest(const struct backup *backup)
     json_set_integer(manifest, "clock_ns", backup->clock_offset);
     json_set_string(manifest, "host", host);
     json_set_string(manifest, "hypervisor", hypervisor_version(backup->run.hypervisor));
+    json_set_string(manifest, "job", backup->options->job);
+    json_set_boolean(manifest, "separate", backup->options->separate);
     json_set_string(manifest, "type", backup->options->full ? "full" : "copy");
     json_set(manifest, "vms", json_incref(backup->vms));
     return manifest;

@@ -67,6 +67,7 @@ static int add_backup(void *context, const json_t *manifest, struct error *error
     json_set_string(backup, "id", json_string_or(manifest, "id", ""));
     json_set_string(backup, "time", json_string_or(manifest, "time", ""));
     json_set_string(backup, "host", json_string_or(manifest, "host", ""));
+    json_set_string(backup, "job", json_string_or(manifest, "job", NULL));
     json_set(backup, "vms", summary_vms(manifest, &size));
     json_set_integer(backup, "size", (int64_t)size);
     json_set_integer(backup, "bytes_stored", json_integer_or(manifest, "bytes_stored", 0));

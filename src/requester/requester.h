@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "repository/repository.h"
+#include "requester/retention.h"
 #include "vss/coordinator.h"
 
 #include <signal.h>
@@ -89,6 +90,8 @@ struct requester_backup_options {
     bool refuse_saved_state;       /* no running VM may be paused: planning refuses it */
     bool hold_stopped;             /* keep the images of stopped VMs locked during the copy */
     bool no_auto_recovery;         /* context with NO_AUTORECOVERY: refused for child snapshots */
+    const char *job;               /* of which it is a backup; NULL = of none */
+    bool separate;                 /* that job makes a set per VM */
     bool full;                     /* backup type FULL instead of COPY */
     unsigned workers;              /* 0 = one per processor */
 };
@@ -119,6 +122,20 @@ int requester_show(struct repository *repository, const char *backup, json_t **r
  *  "changed_bytes"}. VMs are paired by UUID, disks by target. ERROR_DAMAGED, ERROR_NOT_FOUND. */
 int requester_diff(struct repository *repository, const char *from, const char *to,
                    json_t **ret_result, struct error *error);
+
+struct requester_retention {
+    const char *job, *host; /* whose backups; others are not touched */
+    struct retention_policy policy;
+    const char *const *new_backups; /* ids of those just made: they stay, and are read back first */
+    size_t new_count;
+};
+/* Take older backups of a job off the list: {"kept","removed":[{"id","time"}],"stopped"}. "stopped"
+ * says why nothing (more) went, which is no error: a backup is dated in the future, or one cannot
+ * be read. Never goes the newest backup of a VM or of a disk. ERROR_*: of the repository; the
+ * result is set all the same. */
+int requester_retain(const struct requester_host *host, struct repository *repository,
+                     const struct requester_retention *retention, json_t **ret_result,
+                     struct error *error);
 
 struct requester_restore_options {
     const char *backup;     /* id, beginning of one, "latest" */

@@ -152,3 +152,25 @@ vms() {
     [ "$(backups)" = $((before + 2)) ]
     nothing_left
 }
+
+@test "after a run without failure older backups of the job go, never the newest of a VM" {
+    job kept "vm = $one" "vm = $other" "keep-last = 2" "exclude-disk = $one:vdb"
+    first=$(vmshadow run kept --json | jq -r '.sets[0].backup')
+    job kept "vm = $one" "keep-last = 2"
+    second=$(vmshadow run kept --json | jq -r '.sets[0].backup')
+    third=$(vmshadow run kept --json | jq -r '.sets[0].backup')
+    before=$(backups)
+    run -0 --separate-stderr vmshadow run kept --json
+    documented run
+    # The first one is the newest of the other VM.
+    [ "$(jq -r '[.retention.removed[].id] | join(" ")' <<<"$output")" = "$second" ] || fail "$output"
+    [ "$(backups)" = "$before" ]
+    run -0 --separate-stderr vmshadow list --json
+    documented list
+    [ "$(jq -r --arg f "$first" --arg t "$third" '[.backups[] | select(.job == "kept") | .id] | (index($f) != null) and (index($t) != null)' \
+        <<<"$output")" = true ]
+    job kept "vm = nobody" "vm = $one" "separate = yes" "keep-last = 1"
+    run -3 --separate-stderr vmshadow run kept --json
+    [ "$(jq .retention <<<"$output")" = null ]
+    run -0 vmshadow verify
+}

@@ -181,6 +181,18 @@ int requester_restore(const struct requester_host *host, struct repository *repo
     return answer(host, restore_object(options, false), ret_result, error);
 }
 
+int requester_retain(const struct requester_host *host, struct repository *repository,
+                     const struct requester_retention *retention, json_t **ret_result,
+                     struct error *error)
+{
+    (void)host;
+    (void)repository;
+    (void)retention;
+    (void)error;
+    *ret_result = json_object();
+    return 0;
+}
+
 int requester_recover(const struct requester_host *host, json_t **ret_result, struct error *error)
 {
     return answer(host, json_object(), ret_result, error);
