@@ -90,6 +90,8 @@ int publish_file(struct io *io, int directory, const char *name, const struct io
     if (file < 0)
         return error_errno(error, errno, "cannot create a file in %s", parent);
     (void)flock(file, LOCK_EX | LOCK_NB); /* tells publish_sweep() that it is being written */
+    if (flags & PUBLISH_READABLE)
+        (void)fchmod(file, 0644);
     int result = write_pieces(io, file, pieces, count);
     if (result != 0)
         (void)error_errno(error, errno, "cannot write %s", name);

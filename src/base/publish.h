@@ -19,10 +19,12 @@ enum publish_flags {
     /* ERROR_EXISTS when the name exists already. Atomic but on file systems without
      * RENAME_NOREPLACE (NFS), where it is looked at first. */
     PUBLISH_NEW_ONLY = 1 << 0,
+    /* Mode 0644 instead of 0600: others are meant to read it. publish_file() only. */
+    PUBLISH_READABLE = 1 << 1,
 };
 
-/* Publish `count` pieces as `name` (may hold slashes) below `directory`, mode 0600. The directory
- * of `name` must exist. Blocks for the fsyncs. Any thread. */
+/* Publish `count` pieces as `name` (may hold slashes) below `directory`, mode 0600 (see flags). The
+ * directory of `name` must exist. Blocks for the fsyncs. Any thread. */
 int publish_file(struct io *io, int directory, const char *name, const struct iovec *pieces,
                  int count, enum publish_flags flags, struct error *error);
 

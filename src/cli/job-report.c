@@ -80,6 +80,9 @@ void job_print(const json_t *report, FILE *file)
     {
         print_set(set, file);
     }
+    const json_t *error = json_object_get(report, "error");
+    if (json_is_object(error) && !json_integer_or(report, "failed", 0))
+        output_line(file, "FAILED: %s", json_string_or(error, "message", ""));
     if (json_is_object(json_object_get(report, "retention")))
         print_retention(json_object_get(report, "retention"), file);
     output_line(file, "Begun %s, %.1f seconds.", json_string_or(report, "begin", ""),

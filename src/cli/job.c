@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cli/job-ending.h"
 #include "cli/observer.h"
 #include "cli/output.h"
 #include "cli/repository-option.h"
@@ -16,6 +17,7 @@
 #define WAIT_STEP CLOCK_SECOND
 
 enum { KEEP_LIMIT = 100000 };
+static const char *const report_formats[] = {"text", "json", NULL};
 
 #define OFFSET(member) offsetof(struct job_options, member)
 const struct option_rule job_rules[] = {
@@ -44,6 +46,17 @@ const struct option_rule job_rules[] = {
      NULL, 1, KEEP_LIMIT, .scope = OPTION_SETTING},
     {"keep-yearly", '\0', OPTION_COUNT, "N", OFFSET(retention.yearly), "the same for years", NULL,
      1, KEEP_LIMIT, .scope = OPTION_SETTING},
+    {"on-success", '\0', OPTION_TEXT, "COMMAND", OFFSET(on_success),
+     "run COMMAND by the shell after a run without failure, with the report on its standard input",
+     .scope = OPTION_SETTING},
+    {"on-failure", '\0', OPTION_TEXT, "COMMAND", OFFSET(on_failure), "the same after a failed run",
+     .scope = OPTION_SETTING},
+    {"report-format", '\0', OPTION_CHOICE, "text|json", OFFSET(report_format),
+     "what these commands are given", report_formats, .scope = OPTION_SETTING, .standard = "text"},
+    {"metrics-directory", '\0', OPTION_PATH, "DIR", OFFSET(metrics_directory),
+     "write figures of the run to DIR/vmshadow_JOB.prom, for the textfile collector of "
+     "Prometheus' node_exporter",
+     .scope = OPTION_SETTING},
     {"wait-limit", '\0', OPTION_DURATION, "TIME", OFFSET(wait_limit),
      "give up when another run holds a VM for longer than TIME", NULL, CLOCK_SECOND,
      24 * 3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "30min"},
@@ -306,30 +319,39 @@ static int run_all(struct job *job, struct error *error)
     return retain(job, error);
 }
 
+static int conclude(const struct job *job, struct error *first, struct error *error)
+{
+    size_t sets = json_array_size(job->sets);
+    if (!error_is_set(first))
+        return 0;
+    error_move(error, first);
+    if (job->failed && sets > 1)
+        return error_prefix(error, "job %s: %zu of %zu sets failed; ", job->name, job->failed,
+                            sets);
+    return error_prefix(error, "job %s: ", job->name);
+}
+
 int job_run(const struct job_options *options, json_t **ret_report, struct error *error)
 {
-    struct job job = {
-        .options = options, .name = options->backup.common.operands[0], .sets = json_array()};
+    const struct options *common = &options->backup.common;
+    struct job job = {.options = options, .name = common->operands[0], .sets = json_array()};
     int64_t wall = clock_wall(), begin = clock_monotonic();
-    if (observer_open(&options->backup.common, options->backup.events, &job.observer, error) < 0) {
-        json_decref(job.sets);
-        return -1;
-    }
-    job.host = observer_host(job.observer);
-    (void)gethostname(job.host_name, sizeof job.host_name - 1);
     struct error fault = ERROR_INIT;
-    (void)run_all(&job, &fault);
+    (void)gethostname(job.host_name, sizeof job.host_name - 1);
+    if (observer_open(common, options->backup.events, &job.observer, &fault) == 0) {
+        job.host = observer_host(job.observer);
+        (void)run_all(&job, &fault);
+    }
     error_move(&job.first, &fault);
     (void)observer_close(job.observer, &job.first);
-    *ret_report = make_report(&job, wall, begin);
-    size_t sets = json_array_size(job.sets);
+    json_t *report = make_report(&job, wall, begin);
+    int result = conclude(&job, &job.first, error);
+    if (result < 0)
+        report = output_add_error(report, error);
+    job_end(options, report);
+    *ret_report = report;
     json_decref(job.sets);
     json_decref(job.retention);
     repository_free(job.repository);
-    if (!error_is_set(&job.first))
-        return 0;
-    error_move(error, &job.first);
-    if (job.failed && sets > 1)
-        return error_prefix(error, "job %s: %zu of %zu sets failed; ", job.name, job.failed, sets);
-    return error_prefix(error, "job %s: ", job.name);
+    return result;
 }

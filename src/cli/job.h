@@ -17,17 +17,18 @@ struct job_options {
     bool separate;
     struct retention_policy retention;
     int64_t wait_limit; /* ns; 0 = the default */
+    const char *on_success, *on_failure, *report_format, *metrics_directory; /* NULL = none */
 };
 
 /* As OPTION_TABLE: the keys that only jobs have. */
 extern const struct option_rule job_rules[];
 
-/* Back up the sets of the job, one after the other: what fails of them is in the report. -1 with
- * the first failure when any did, or when the run could not begin; the report is there in the
- * former case. */
+/* Back up the sets of the job, one after the other, remove older backups, and tell of it
+ * (job-ending.h). The report is there in any case; -1 with the first failure when anything failed.
+ */
 int job_run(const struct job_options *options, json_t **ret_report, struct error *error);
 
-/* The report as text. */
+/* The report as text; with the member "error" where the run failed. */
 void job_print(const json_t *report, FILE *file);
 
 #endif

@@ -174,3 +174,71 @@ vms() {
     [ "$(jq .retention <<<"$output")" = null ]
     run -0 vmshadow verify
 }
+
+@test "commands get the report, figures go to node_exporter's directory, and the journal has fields of its own" {
+    mkdir -p "$TMPDIR/metrics" /run/systemd/journal
+    python3 -c "
+import socket, sys
+journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+journal.bind('/run/systemd/journal/socket')
+print('ready', flush=True)
+for _ in range(2):
+    sys.stdout.buffer.write(journal.recv(1 << 20))
+    sys.stdout.buffer.flush()
+" >"$TMPDIR/journal" &
+    journal=$!
+    wait_for 30 grep -q ready "$TMPDIR/journal"
+    configuration "metrics-directory = $TMPDIR/metrics" "report-format = json" "on-failure = cat >$TMPDIR/failure; exit 3"
+    job told "vm = $one" "on-success = cat >$TMPDIR/success"
+    run -0 --separate-stderr vmshadow run told --json
+    id=$(jq -r '.sets[0].backup' <<<"$output")
+    [ "$(jq -c . <<<"$output")" = "$(jq -c . "$TMPDIR/success")" ]
+    [ ! -e "$TMPDIR/failure" ]
+    grep -qx 'vmshadow_job_success{job="told"} 1' "$TMPDIR/metrics/vmshadow_told.prom"
+    grep -q '^vmshadow_job_last_success_timestamp_seconds' "$TMPDIR/metrics/vmshadow_told.prom"
+    [ "$(stat -c %a "$TMPDIR/metrics/vmshadow_told.prom")" = 644 ]
+    job told "vm = nobody" "report-format = text"
+    run -3 --separate-stderr vmshadow run told
+    grep -q "^FAILED nobody: VM nobody: there is no such VM" "$TMPDIR/failure"
+    [[ "$stderr" == *"warning: job told: "*"ended with status 3"* ]]
+    grep -qx 'vmshadow_job_success{job="told"} 0' "$TMPDIR/metrics/vmshadow_told.prom"
+    grep -q '^vmshadow_job_last_success_timestamp_seconds' "$TMPDIR/metrics/vmshadow_told.prom"
+    wait $journal
+    rm /run/systemd/journal/socket
+    grep -qx "VMSHADOW_JOB=told" "$TMPDIR/journal"
+    grep -qx "VMSHADOW_BACKUP=$id" "$TMPDIR/journal"
+    grep -qx "VMSHADOW_ERROR_ID=no-such-vm" "$TMPDIR/journal"
+    grep -qx "MESSAGE_ID=5f0a7d0f6c3b4a53a9c4b0f2f6d3a7e1" "$TMPDIR/journal"
+    grep -qx "MESSAGE_ID=c1f4b8de27a94e07b6f1d95d0e8c4b32" "$TMPDIR/journal"
+}
+
+@test "a job that cannot begin tells of it, too" {
+    configuration "on-failure = cat >$TMPDIR/begin" "repo = /nowhere"
+    job told "all = yes"
+    run -3 --separate-stderr env -u VMSHADOW_REPO "$VMSHADOW" run told
+    grep -q "^Job told on .*: failure" "$TMPDIR/begin"
+    grep -q "^FAILED: .*/nowhere" "$TMPDIR/begin"
+}
+
+@test "separate sets, interrupted: what was not begun is told, and the run fails" {
+    job nightly "vm = $one" "vm = $other" "separate = yes" "on-failure = cat >$TMPDIR/told"
+    rm -f "$TMPDIR/events"
+    touch "$TMPDIR/hold"
+    before=$(backups)
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" run nightly --events "$TMPDIR/events" --json >"$TMPDIR/output" 2>&1 &
+    run=$!
+    # The names come in order: the first VM has little data, and its copy may be over before it could be held.
+    wait_for 60 grep -q PostFinalCommit "$TMPDIR/events"
+    kill -TERM $run
+    status=0
+    wait $run || status=$?
+    rm "$TMPDIR/hold"
+    [ $status = 11 ] || fail "status $status: $(cat "$TMPDIR/output")"
+    output=$(grep '^{' "$TMPDIR/output")
+    documented run
+    [ "$(jq '.sets | length' <<<"$output")" = 2 ]
+    [ "$(jq -r '.sets[-1].error.kind' <<<"$output")" = interrupted ]
+    [ "$(backups)" -le $((before + 1)) ]
+    grep -q "^FAILED $one: " "$TMPDIR/told"
+    nothing_left
+}

@@ -1,0 +1,97 @@
+/* One entry a run, with fields that `journalctl VMSHADOW_JOB=nightly` finds. */
+#include "cli/job-ending.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+/* Never changed: people search by them (vmshadow.conf(5)). */
+#define ID_SUCCESS "5f0a7d0f6c3b4a53a9c4b0f2f6d3a7e1"
+#define ID_FAILURE "c1f4b8de27a94e07b6f1d95d0e8c4b32"
+
+struct fields {
+    struct iovec *items;
+    size_t count;
+};
+
+static void add(struct fields *fields, const char *name, const char *value)
+{
+    char *text = memory_format("%s=%s", name, value);
+    struct iovec item = {text, strlen(text)};
+    ARRAY_APPEND(fields->items, fields->count, item);
+}
+
+static void add_sets(struct fields *fields, const json_t *report)
+{
+    size_t index, inner;
+    json_t *set, *name;
+    json_array_foreach(json_object_get(report, "sets"), index, set)
+    {
+        const char *backup = json_string_or(set, "backup", NULL);
+        if (backup)
+            add(fields, "VMSHADOW_BACKUP", backup);
+        json_array_foreach(json_object_get(set, "vms"), inner, name)
+        {
+            add(fields, "VMSHADOW_VM", json_string_value(name));
+        }
+    }
+}
+
+static void add_number(struct fields *fields, const char *name, double value)
+{
+    CLEANUP_FREE char *text = memory_format("%.15g", value);
+    add(fields, name, text);
+}
+
+static char *message_of(const json_t *report)
+{
+    const json_t *error = json_object_get(report, "error");
+    const char *job = json_string_or(report, "job", "");
+    if (json_is_object(error))
+        return memory_format("%s [%s]", json_string_or(error, "message", ""),
+                             json_string_or(error, "id", ""));
+    return memory_format("job %s: %zu backups made", job,
+                         json_array_size(json_object_get(report, "sets")));
+}
+
+static void send(const json_t *report, const char *message, bool good)
+{
+    struct fields fields = {NULL, 0};
+    const json_t *error = json_object_get(report, "error");
+    add(&fields, "MESSAGE", message);
+    add(&fields, "MESSAGE_ID", good ? ID_SUCCESS : ID_FAILURE);
+    add_number(&fields, "PRIORITY", good ? LOG_INFO : LOG_ERR);
+    add(&fields, "SYSLOG_IDENTIFIER", "vmshadow");
+    add(&fields, "VMSHADOW_JOB", json_string_or(report, "job", ""));
+    add(&fields, "VMSHADOW_RESULT", json_string_or(report, "result", ""));
+    add_number(&fields, "VMSHADOW_SECONDS", json_number_value(json_object_get(report, "seconds")));
+    add_number(&fields, "VMSHADOW_READ_BYTES", (double)json_integer_or(report, "bytes_read", 0));
+    add_number(&fields, "VMSHADOW_STORED_BYTES",
+               (double)json_integer_or(report, "bytes_stored", 0));
+    if (json_is_object(error))
+        add(&fields, "VMSHADOW_ERROR_ID", json_string_or(error, "id", ""));
+    add_sets(&fields, report);
+    if (sd_journal_sendv(fields.items, (int)fields.count) < 0)
+        syslog(good ? LOG_INFO : LOG_ERR, "%s", message);
+    for (size_t i = 0; i < fields.count; i++)
+        free(fields.items[i].iov_base);
+    free(fields.items);
+}
+
+void job_log(const json_t *report)
+{
+    bool good = strcmp(json_string_or(report, "result", ""), "success") == 0;
+    CLEANUP_FREE char *message = message_of(report);
+    /* Without a journal libsystemd drops the entry and says that all is well. */
+    if (access(JOURNAL_SOCKET, F_OK) == 0) {
+        send(report, message, good);
+        return;
+    }
+    openlog("vmshadow", LOG_PID, LOG_DAEMON);
+    syslog(good ? LOG_INFO : LOG_ERR, "%s", message);
+}
