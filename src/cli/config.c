@@ -144,14 +144,18 @@ static int apply_file(struct options *options, const struct option_rule *rules, 
 
 /* ---- Files --------------------------------------------------------------------------------- */
 
+static bool is_job_name(const char *job)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.@-";
+    size_t length = strlen(job);
+    return length && length <= JOB_LENGTH && strspn(job, letters) == length &&
+           !strchr(".@-", job[0]);
+}
+
 int config_check_job(const char *job, struct error *error)
 {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    size_t length = strlen(job);
-    for (size_t i = 0; i < length; i++)
-        if (!strchr(letters, job[i]) && (i == 0 ? job[i] != '_' : !strchr("_.@-", job[i])))
-            length = JOB_LENGTH + 1;
-    if (length && length <= JOB_LENGTH)
+    if (is_job_name(job))
         return 0;
     return error_set(error, ERROR_USAGE,
                      "'%s' is no name of a job: it has letters, digits and _.@- and at most %d "

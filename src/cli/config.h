@@ -23,8 +23,8 @@ int config_apply(struct options *options, const struct option_rule *rules, const
 
 /* The directory; owned by the environment or static. */
 const char *config_directory(void);
-/* May a job have this name? Letters, digits and "_.@-", not beginning with a dot or dash, at most
- * 100 bytes: it is part of names of files and units. ERROR_USAGE. */
+/* May a job have this name? Letters, digits and "_.@-", not beginning with one of ".@-", at
+ * most 100 bytes: it is part of names of files and units. ERROR_USAGE. */
 int config_check_job(const char *job, struct error *error);
 /* Names of the job files that are there, sorted. New reference. */
 json_t *config_jobs(void);

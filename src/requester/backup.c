@@ -90,6 +90,26 @@ static bool barrier_is_off(void)
     return value && strcmp(value, "off") == 0;
 }
 
+/* A disk that is excluded by a wrong name would be in the backup without a word. */
+static void tell_useless_exclusions(const struct backup *backup)
+{
+    const struct requester_selection *selection = &backup->options->selection;
+    const struct plan *const *plans;
+    size_t count = plans_of(backup, &plans);
+    for (size_t i = 0; i < selection->exclude_disk_count; i++) {
+        const char *word = selection->exclude_disks[i], *colon = strrchr(word, ':');
+        if (!colon)
+            continue;
+        const char *target = colon + 1;
+        CLEANUP_FREE char *vm = memory_format("%.*s", (int)(colon - word), word);
+        for (size_t p = 0; p < count && !selection_is_pattern(target); p++)
+            if (strcmp(vm, plans[p]->domain->name) == 0 &&
+                !domain_find_disk(plans[p]->domain, target))
+                run_notice(backup->run.host, "exclude-disk %s: VM %s has no disk %s", word, vm,
+                           target);
+    }
+}
+
 static int plan(struct backup *backup, struct error *error)
 {
     const struct requester_backup_options *options = backup->options;
@@ -127,6 +147,7 @@ static int plan(struct backup *backup, struct error *error)
                                  error) != VSS_S_OK ||
         run_gather(run, error) != 0)
         return -1;
+    tell_useless_exclusions(backup);
     if (refuse(backup, error) != 0 || refuse_no_auto_recovery(backup, error) != 0 ||
         lock_vms(backup, error) != 0 || instants_check_room(run->instants, error) != 0)
         return -1;

@@ -111,6 +111,9 @@ vms() {
     run -0 --separate-stderr vmshadow backup "$one" --json
     [ "$(jq -r '.vms[0].left_out[] | select(.target == "vdb") | .reason' <<<"$output")" = "excluded by exclude-disk $one:vdb" ]
     [ "$(jq -r '[.vms[0].disks[].target] | join(" ")' <<<"$output")" = vda ]
+    run -0 --separate-stderr vmshadow backup "$one" --exclude-disk "$one:vdz"
+    [[ "$stderr" == *"exclude-disk $one:vdz: VM $one has no disk vdz"* ]]
+    run -0 --separate-stderr vmshadow backup "$one" --json
     before=$(stat -c %i-%Y-%s "$(vm_disk "$one" 1)")
     run -0 --separate-stderr vmshadow restore latest --yes --json
     [ "$(stat -c %i-%Y-%s "$(vm_disk "$one" 1)")" = "$before" ]
