@@ -29,7 +29,7 @@ struct verb {
 
 extern const struct verb verb_init, verb_writers, verb_providers, verb_inspect, verb_backup,
     verb_list, verb_show, verb_diff, verb_restore, verb_verify, verb_recover, verb_run, verb_config,
-    verb_watchdog;
+    verb_forget, verb_watchdog;
 
 extern const struct verb verb_complete;
 

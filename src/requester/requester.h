@@ -137,6 +137,11 @@ int requester_retain(const struct requester_host *host, struct repository *repos
                      const struct requester_retention *retention, json_t **ret_result,
                      struct error *error);
 
+/* Take one backup, named as for show, off the list: {"backup","time"}. ERROR_REFUSED, unless
+ * `newest`: it is the newest one of a VM or of a disk. Its data stays. */
+int requester_forget(struct repository *repository, const char *backup, bool newest,
+                     json_t **ret_result, struct error *error);
+
 struct requester_restore_options {
     const char *backup;     /* id, beginning of one, "latest" */
     const char *const *vms; /* names or UUIDs in the backup; count 0 = all */

@@ -245,3 +245,19 @@ for _ in range(2):
     grep -q "^FAILED $one: " "$TMPDIR/told"
     nothing_left
 }
+
+@test "forget takes a backup off the list, the newest of a VM only when it is said" {
+    vmshadow backup "$other" >/dev/null 2>&1
+    vmshadow backup "$other" >/dev/null 2>&1
+    newest=$(vmshadow list --vm "$other" --json | jq -r '.backups[-1].id')
+    older=$(vmshadow list --vm "$other" --json | jq -r '.backups[-2].id')
+    before=$(backups)
+    run -4 --separate-stderr vmshadow forget "$newest"
+    [[ "$stderr" == *"is the newest one of VM $other"*"[newest-backup]"* ]]
+    run -0 --separate-stderr vmshadow forget "$older" --json
+    documented forget
+    run -0 --separate-stderr vmshadow forget latest --newest
+    [[ "$output" == "Backup $newest of "*" is off the list."* ]]
+    [ "$(backups)" = $((before - 2)) ]
+    run -0 vmshadow verify
+}

@@ -181,6 +181,16 @@ int requester_restore(const struct requester_host *host, struct repository *repo
     return answer(host, restore_object(options, false), ret_result, error);
 }
 
+int requester_forget(struct repository *repository, const char *backup, bool newest,
+                     json_t **ret_result, struct error *error)
+{
+    (void)repository;
+    json_t *asked = json_object();
+    json_set_string(asked, "backup", backup);
+    json_set_boolean(asked, "newest", newest);
+    return answer(NULL, asked, ret_result, error);
+}
+
 int requester_retain(const struct requester_host *host, struct repository *repository,
                      const struct requester_retention *retention, json_t **ret_result,
                      struct error *error)

@@ -365,6 +365,29 @@ static void forgetting_wants_a_whole_id(void **state)
     assert_false(is_listed(fixture, id_0));
 }
 
+static void the_newest_is_not_forgotten_by_accident(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = ERROR_INIT;
+    BACK_UP(0, "a:vda,vdb b:vda");
+    BACK_UP(1, "a:vda b:vda");
+    CLEANUP_JSON json_t *result = NULL;
+    assert_int_equal(requester_forget(fixture->repository, id_1, false, &result, &error), -1);
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    error_clear(&error);
+    assert_int_equal(requester_forget(fixture->repository, id_0, false, &result, &error), -1);
+    assert_non_null(strstr(error.message, "disk vdb"));
+    error_clear(&error);
+    assert_true(is_listed(fixture, id_0) && is_listed(fixture, id_1));
+    BACK_UP(2, "a:vda,vdb b:vda");
+    assert_int_equal(requester_forget(fixture->repository, id_0, false, &result, &error), 0);
+    assert_false(is_listed(fixture, id_0));
+    assert_string_equal(json_string_or(result, "backup", ""), id_0);
+    CLEANUP_JSON json_t *other = NULL;
+    assert_int_equal(requester_forget(fixture->repository, "latest", true, &other, &error), 0);
+    assert_false(is_listed(fixture, id_2));
+}
+
 #define ON(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 int main(void)
 {
@@ -382,6 +405,7 @@ int main(void)
         ON(a_damaged_backup_stops_it),
         ON(what_stays_is_read_back_first),
         ON(forgetting_wants_a_whole_id),
+        ON(the_newest_is_not_forgotten_by_accident),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
