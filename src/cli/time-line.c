@@ -8,6 +8,7 @@
 #include "cli/output.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct row {
     int64_t start, end;
@@ -33,14 +34,16 @@ static void add_event(struct rows *rows, const json_t *event)
                *party = json_string_or(event, "party", ""),
                *message = json_string_or(event, "message", "");
     int64_t start = json_integer_or(event, "start_ns", 0);
+    bool is_memory = strcmp(disk, "saved state") == 0;
     add(rows, (struct row){
                   .start = start,
                   .end = json_integer_or(event, "end_ns", start),
                   .kind = json_string_or(event, "kind", ""),
                   .name = json_string_or(event, "name", ""),
                   .result = json_string_or(event, "result", ""),
-                  .who = memory_format("%s%s%s%s%s%s%s%s", party, *party && *vm ? ", " : "",
-                                       *vm ? "VM " : "", vm, *disk ? ", disk " : "", disk,
+                  .who = memory_format("%s%s%s%s%s%s%s%s%s", party, *party && *vm ? ", " : "",
+                                       *vm ? "VM " : "", vm, *disk ? ", " : "",
+                                       *disk && !is_memory ? "disk " : "", disk,
                                        *message ? ": " : "", message),
               });
 }

@@ -22,7 +22,7 @@ void planned_vm_add_notice(struct planned_vm *vm, const char *format, ...)
 int plan_disks(const struct planning *planning, struct planned_vm *vm, struct error *error);
 int plan_file(const struct planning *planning, struct planned_vm *vm, const json_t *entry,
               struct error *error);
-/* Is there room for all disks beside the old files? */
+/* restore-plan-room.c: is there room for all disks beside the old files, and for saved states? */
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,
                     struct error *error);
 

@@ -242,17 +242,29 @@ definition() {
     off_and_whole live
 }
 
-# killed_at SIGNAL POINT: a restore over the saved VM ends there: the old VM is back, or the new one is there, saved in either case.
+# as_before WHERE: after a restore that was killed the VM is saved, the old one or the new one, and nothing else is there.
+as_before() {
+    wait_for 60 nothing_left || fail "$1" || return
+    [ "$(ls -A $saves)" = saved.save ] || fail "$1: $(ls -A $saves)" || return
+    [ -z "$(find "$images" -name '*vmshadow*')" ] || fail "$1: $(ls -A "$images")" || return
+    has_saved_state saved && vm_is saved "shut off" && diff <(definition saved) <(echo "$before")
+}
+
+# killed_at SIGNAL POINT: a restore over the saved VM ends there.
 killed_at() {
     local restore status=0
     VMSHADOW_TEST_POINT=$2:$1 "$VMSHADOW" restore latest >"$TMPDIR/output" 2>&1 3>&- &
     restore=$!
     wait $restore || status=$?
     [ $status = 137 ] || fail "$2: status $status: $(cat "$TMPDIR/output")" || return
-    wait_for 60 nothing_left || fail "$2" || return
-    [ "$(ls -A $saves)" = saved.save ] || fail "$2: $(ls -A $saves)" || return
-    [ -z "$(find "$images" -name '*vmshadow*')" ] || fail "$2: $(ls -A "$images")" || return
-    has_saved_state saved && vm_is saved "shut off" && diff <(definition saved) <(echo "$before")
+    as_before "$2"
+}
+
+# restore_until_loading: in the background, until libvirt has started QEMU with the memory; sets restore.
+restore_until_loading() {
+    "$VMSHADOW" restore latest >"$TMPDIR/output" 2>&1 3>&- &
+    restore=$!
+    wait_for 60 vm_is saved paused
 }
 
 @test "killed at the steps of a restore with saved state: the VM is saved, the old one or the new one" {
@@ -260,11 +272,22 @@ killed_at() {
     run -0 vmshadow restore "$(first_backup)" saved
     run -0 vmshadow backup saved
     before=$(definition saved)
-    for point in "saved state set aside" "old VM undefined" "image published" "new VM defined" "before the import" "memory loaded" \
-        "saved state kept" "VMs registered" "past the point of no return"; do
+    for point in "saved state set aside" "before the import" "saved state kept" "past the point of no return"; do
         killed_at KILL "$point"
     done
     killed_at STOP "memory loaded"
+    # While libvirt is at it.
+    restore_until_loading
+    kill -9 $restore
+    wait $restore || true
+    as_before "loading"
+    # The watchdog, too: recover puts it right.
+    restore_until_loading
+    pkill -9 -x vmshadow
+    wait $restore || true
+    run -0 --separate-stderr vmshadow recover --json
+    [ "$(jq '.runs[0].left' <<<"$output")" = 0 ]
+    as_before "recovered"
     continues saved
     off_and_whole saved
 }

@@ -190,6 +190,7 @@ int restored_vm_edit_disks(const struct restored_vm *vm, const char *xml, char *
         NEW_ARRAY(struct domain_edit_disk, vm->file_count);
     size_t count = 0;
     unsigned changes;
+    /* A disk that the definition got after the VM was saved is not in the XML of that state. */
     for (size_t i = 0; i < vm->file_count; i++)
         if (is_disk(&vm->files[i]) &&
             (xml == vm->xml || domain_edit_has_disk(xml, vm->files[i].target)))
