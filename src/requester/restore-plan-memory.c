@@ -89,6 +89,19 @@ static bool is_wanted(const struct planning *planning, struct planned_vm *vm)
     return true;
 }
 
+/* The definition is mended with one command, the saved state with two, since its memory has the
+ * link down as well; so the way that cannot go wrong is told. */
+static void tell_of_adapters(struct planned_vm *vm)
+{
+    for (size_t i = 0; i < vm->interface_count; i++)
+        if (vm->interfaces[i].action == INTERFACE_DISCONNECT) {
+            planned_vm_add_notice(vm, "it continues with the disconnected adapters also when the "
+                                      "definition is changed meanwhile; to continue connected, "
+                                      "make what is missing first and restore again");
+            return;
+        }
+}
+
 int plan_memory(const struct planning *planning, struct planned_vm *vm, struct error *error)
 {
     const json_t *entry = json_object_get(vm->entry, "saved_state");
@@ -98,6 +111,7 @@ int plan_memory(const struct planning *planning, struct planned_vm *vm, struct e
     if (read_entry(entry, memory, error) != 0 || read_xml(planning, vm, error) != 0)
         return error_prefix(error, "saved state: ");
     CLEANUP_FREE char *directory = domain_save_directory(planning->hypervisor);
+    tell_of_adapters(vm);
     memory->path = memory_format("%s/.vmshadow-%s.import", directory, vm->uuid);
     return 0;
 }

@@ -203,7 +203,14 @@ $user_mac user null leave true null" ]
     virsh -q net-undefine lab
     run -0 vmshadow restore "$saved"
     [[ "$output" == *"adapter $network_mac: DISCONNECTED: network lab is not defined"* ]]
+    [[ "$output" == *"to continue connected, make what is missing first and restore again"* ]]
     adapters_are $bridge_mac=0 $network_mac=0 $user_mac=1
+    continues
+    # The bridge is back: restored again, it continues connected.
+    make_networks
+    run -0 vmshadow restore "$saved" --yes
+    [[ "$output" != *"DISCONNECTED"* ]]
+    adapters_are $bridge_mac=1 $network_mac=1 $user_mac=1
     continues
 }
 
