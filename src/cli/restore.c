@@ -11,7 +11,7 @@
 
 struct restore_options {
     struct options common;
-    bool yes, dry_run, continue_saved, discard_saved;
+    bool yes, dry_run, continue_saved, discard_saved, overwrite_block;
     const char *events, *directory;
     unsigned workers;
 };
@@ -29,6 +29,9 @@ static const struct option_rule rules[] = {
      "since, the VM destroys it"},
     {"discard-saved", '\0', OPTION_FLAG, NULL, OFFSET(discard_saved),
      "leave the memory of saved VMs in the backup: they come back off"},
+    {"overwrite-block", '\0', OPTION_FLAG, NULL, OFFSET(overwrite_block),
+     "write disks that were on block devices of the host onto these again: what is on them is lost "
+     "even if the restore fails, and the VM then stays off"},
     {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
      "write each VSS event to FILE as a line of JSON"},
     {"workers", '\0', OPTION_COUNT, "N", OFFSET(workers), "threads that decrypt and decompress",
@@ -78,6 +81,7 @@ static int run_on(const struct restore_options *options, const struct requester_
         .vms = options->common.operands + 1,
         .count = options->common.operand_count - 1,
         .yes = options->yes,
+        .overwrite_block = options->overwrite_block,
         .continue_saved = options->continue_saved,
         .discard_saved = options->discard_saved,
         .directory = options->directory,

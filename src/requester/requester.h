@@ -149,6 +149,7 @@ struct requester_restore_options {
     bool yes;              /* may power off and replace a running VM */
     bool continue_saved;   /* a saved VM comes back saved although a disk was left out */
     bool discard_saved;    /* saved VMs come back off */
+    bool overwrite_block;  /* disks on block devices are written in place: not undone */
     const char *directory; /* put all disks here; NULL = where they were */
     unsigned workers;
 };

@@ -8,6 +8,7 @@
 #include "base/publish.h"
 #include "requester/image-server.h"
 #include "requester/manifest.h"
+#include "requester/restore-device.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,27 @@ int restore_image_create(struct restore_image *image, struct undo *undo, const c
     return 0;
 }
 
+int restore_image_open_device(struct restore_image *image, struct undo *undo, const char *lane,
+                              const char *path, uint64_t size, const char *socket_directory,
+                              char **ret_uri, struct error *error)
+{
+    *image = (struct restore_image){
+        .path = memory_copy_string(path),
+        .format = memory_copy_string("raw"),
+        .lane = memory_copy_string(lane),
+        .in_place = true,
+    };
+    if (image_server_name_socket(socket_directory, &image->socket, error) != 0 ||
+        undo_add(undo, lane, undo_remove_file.name, undo_path_arguments(image->socket),
+                 &image->socket_step, error) != 0 ||
+        restore_device_check(path, size, error) != 0 ||
+        image_server_start(path, image->format, false, image->socket, &image->server, ret_uri,
+                           error) != 0)
+        return -1;
+    point_reached("device served");
+    return 0;
+}
+
 int restore_image_publish(struct restore_image *image, struct undo *undo, const json_t *owner,
                           struct error *error)
 {
@@ -74,6 +96,8 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
     if (undo_check(undo, error) != 0)
         return -1;
     image_server_stop(TAKE_PTR(image->server));
+    if (image->in_place)
+        return 0; /* the copy ended with a flush */
     if (image->cut && truncate(image->temporary, (off_t)image->cut) != 0)
         return error_errno(error, errno, "cannot cut the file for %s", image->path);
     if (file_identity_get(image->temporary, &made, error) != 0)

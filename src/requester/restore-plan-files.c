@@ -75,20 +75,28 @@ static int check_directory(const char *path, struct error *error)
     return 0;
 }
 
-/* A device comes back as a file of its name, in a directory that was named for it. */
+static bool is_block(const json_t *entry)
+{
+    return strcmp(json_string_or(entry, "source_type", ""), "block") == 0;
+}
+
+/* A device comes back as a file of its name, in a directory that was named for it, or as itself,
+ * where the user gave it up. */
 static int check_type(const struct planning *planning, const json_t *entry, struct error *error)
 {
     const char *type = json_string_or(entry, "source_type", "");
-    bool is_block = strcmp(type, "block") == 0;
     if (strcmp(type, "file") == 0 || strcmp(type, "volume") == 0 ||
-        (is_block && planning->directory))
+        (is_block(entry) && (planning->directory || planning->options->overwrite_block)))
         return 0;
     (void)error_set(error, ERROR_REFUSED,
                     "it was of type '%s'; restoring to anything but files is not supported yet",
                     type);
-    return is_block ? error_advise(error, "restore-not-a-file",
-                                   "with --to DIR it comes back as a file in that directory")
-                    : -1;
+    return is_block(entry)
+               ? error_advise(error, "restore-not-a-file",
+                              "with --to DIR it comes back as a file in that directory; with "
+                              "--overwrite-block the device is written, and lost if the "
+                              "restore fails")
+               : -1;
 }
 
 static int check_disk(const struct planning *planning, struct planned_vm *vm,
@@ -116,6 +124,8 @@ static int fill_disk(const struct planning *planning, struct planned_vm *vm,
         return -1;
     if (!is_clean_path(path))
         return error_set(error, ERROR_REFUSED, "its path in the backup is not usable");
+    if (is_block(disk->entry) && !planning->directory)
+        return plan_device(planning, vm, disk, path, error);
     /* The identity first: what comes after it is found by PreRestore. */
     if (place_disk(planning, vm, path, &disk->path, error) != 0 ||
         file_identity_get(disk->path, &disk->found, error) != 0 ||

@@ -3,6 +3,8 @@
  * what the VM that is there now has as disk, and that nobody else uses in any layer. */
 #include "requester/restore-plan-private.h"
 
+#include "requester/restore-device.h"
+
 #include <libgen.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,10 +112,9 @@ static bool is_own_disk(const struct planned_vm *vm, const char *path)
 
 /* ---- What is at the place of a disk ---- */
 
-int plan_check_place(const struct planning *planning, struct planned_vm *vm, const char *path,
-                     struct error *error)
+static int check_users(const struct planning *planning, const struct planned_vm *vm,
+                       const char *path, struct error *error)
 {
-    struct stat facts;
     const struct domain *other = plan_other_user(planning, vm, path);
     if (other) {
         (void)error_set(error, ERROR_REFUSED, "%s belongs to VM %s", path, other->name);
@@ -124,6 +125,27 @@ int plan_check_place(const struct planning *planning, struct planned_vm *vm, con
     if (stays)
         return error_set(error, ERROR_REFUSED, "disk %s of the VM now, which stays, needs %s",
                          stays->target, path);
+    return 0;
+}
+
+static int check_device(const struct planning *planning, struct planned_vm *vm, const char *path,
+                        struct error *error)
+{
+    if (check_users(planning, vm, path, error) != 0)
+        return -1;
+    if (!vm->now || is_own_disk(vm, path))
+        return 0;
+    (void)error_set(error, ERROR_REFUSED, "%s is no disk of the VM as it is now", path);
+    return error_advise(error, "restore-file-in-the-way",
+                        "see whose that device is, or restore to a directory with --to");
+}
+
+int plan_check_place(const struct planning *planning, struct planned_vm *vm, const char *path,
+                     struct error *error)
+{
+    struct stat facts;
+    if (check_users(planning, vm, path, error) != 0)
+        return -1;
     if (lstat(path, &facts) != 0)
         return 0;
     if (!S_ISREG(facts.st_mode))
@@ -156,6 +178,27 @@ int plan_check_claims(const struct planning *planning, const char *path, struct 
             }
     }
     return 0;
+}
+
+/* The place is the device itself, by the name that the definition has. */
+int plan_device(const struct planning *planning, struct planned_vm *vm, struct planned_disk *disk,
+                const char *path, struct error *error)
+{
+    if (strcmp(disk->format, "raw") != 0)
+        return error_set(error, ERROR_REFUSED,
+                         "it is of format '%s'; onto a block device only raw disks are written",
+                         disk->format);
+    disk->device = true;
+    disk->path = memory_copy_string(path);
+    if (plan_check_claims(planning, path, error) != 0 ||
+        check_device(planning, vm, path, error) != 0 ||
+        restore_device_check(path, disk->size, error) != 0)
+        return -1;
+    planned_vm_add_notice(vm,
+                          "disk %s: the block device %s is overwritten in place: what is on it is "
+                          "lost even if the restore fails, and the VM then stays off",
+                          disk->target, path);
+    return manifest_get_root(disk->entry, "root", "the backup", &disk->root, error);
 }
 
 const struct planned_file *plan_find_claim(const struct planning *planning, const char *path,

@@ -52,6 +52,9 @@ const struct domain *plan_other_user(const struct planning *planning, const stru
  * file where a VM that is gone had its disk is taken for it, with a notice. */
 int plan_check_place(const struct planning *planning, struct planned_vm *vm, const char *path,
                      struct error *error);
+/* The place of a disk that is restored onto the block device it was on; with a notice. */
+int plan_device(const struct planning *planning, struct planned_vm *vm, struct planned_disk *disk,
+                const char *path, struct error *error);
 /* Refuses a path where a disk of any VM of the plan would be restored. */
 int plan_check_claims(const struct planning *planning, const char *path, struct error *error);
 /* The other file that the plan would write here, and its VM; NULL when there is none. */

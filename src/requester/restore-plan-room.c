@@ -65,6 +65,8 @@ static int add_disk(const struct planning *planning, const struct planned_disk *
 {
     CLEANUP_FREE char *copy = memory_copy_string(disk->path);
     uint64_t bytes = 0;
+    if (disk->device)
+        return 0;
     return data_size(planning, disk, &bytes, error) == 0
                ? add_need(dirname(copy), bytes, needs, count, error)
                : -1;

@@ -11,6 +11,7 @@ struct planned_disk {
     char *old_path; /* the present VM's file for it, elsewhere and nobody else's; NULL = none */
     struct file_identity found, old_found; /* what is at path and old_path now */
     uint64_t size;
+    bool device; /* path is a block device, which is written in place */
     struct object_id root;
     const json_t *entry; /* in the manifest */
 };

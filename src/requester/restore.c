@@ -95,6 +95,7 @@ static int add_restore(struct restore *restore, const struct planned_vm *vm, str
             .found = vm->disks[i].found,
             .old_found = vm->disks[i].old_found,
             .format = vm->disks[i].format,
+            .in_place = vm->disks[i].device,
         };
     for (size_t i = 0; i < vm->file_count; i++)
         if (!vm->files[i].keep)
@@ -180,21 +181,31 @@ static int create_memories(struct restore *restore, struct error *error)
     return 0;
 }
 
-static int create_images(struct restore *restore, struct error *error)
+static int create_image(struct restore *restore, const struct planned_vm *vm,
+                        const struct planned_disk *disk, struct restore_image *image,
+                        char **ret_uri, struct error *error)
 {
     const char *state = run_state_directory(restore->run.host);
+    struct undo *undo = restore->run.undo;
+    return disk->device ? restore_image_open_device(image, undo, vm->uuid, disk->path, disk->size,
+                                                    state, ret_uri, error)
+                        : restore_image_create(image, undo, vm->uuid, disk->path, disk->format,
+                                               disk->size, state, ret_uri, error);
+}
+
+static int create_images(struct restore *restore, struct error *error)
+{
     for (size_t v = 0; v < restore->plan.count; v++) {
         const struct planned_vm *vm = &restore->plan.vms[v];
         for (size_t d = 0; d < vm->disk_count; d++) {
             const struct planned_disk *disk = &vm->disks[d];
             struct restore_image *image = &restore->images[restore->image_count++];
             char *uri;
-            if (restore_image_create(image, restore->run.undo, vm->uuid, disk->path, disk->format,
-                                     disk->size, state, &uri, error) != 0)
+            if (create_image(restore, vm, disk, image, &uri, error) != 0)
                 return error_prefix(error, "VM %s, disk %s: ", vm->name, disk->target);
             copy_add(&restore->copy, vm->name, disk->target, uri, disk->size);
             restore->copy.disks[restore->copy.count - 1].root = disk->root;
-            restore->copy.disks[restore->copy.count - 1].target_is_zero = true;
+            restore->copy.disks[restore->copy.count - 1].target_is_zero = !disk->device;
         }
     }
     return 0;
@@ -338,6 +349,17 @@ static int run_sequence(struct restore *restore, struct error *error)
     return result;
 }
 
+/* What no undo brings back. */
+static void tell_of_devices(const struct restore *restore)
+{
+    for (size_t i = 0; i < restore->image_count; i++)
+        if (restore->images[i].in_place)
+            run_notice(restore->run.host,
+                       "block device %s was being overwritten: its old content is lost, and its VM "
+                       "stays off; restore again before it is started",
+                       restore->images[i].path);
+}
+
 static int run_restore(struct restore *restore, struct error *error)
 {
     struct run *run = &restore->run;
@@ -350,6 +372,7 @@ static int run_restore(struct restore *restore, struct error *error)
         if (undo_all(run->undo, &left) != 0)
             run_notice(run->host, "not everything could be put back: %s; run: vmshadow recover",
                        left.message);
+        tell_of_devices(restore);
         return -1;
     }
     struct error late = ERROR_INIT;

@@ -232,6 +232,112 @@ says() {
     disk_check block
 }
 
+# on_device NAME: a VM with its disk on a loop device, backed up; sets device and its image, and the backup's id.
+on_device() {
+    vm_define "$1"
+    image=$(vm_disk "$1" 0)
+    device=$(losetup -f --show "$image")
+    virsh -q dumpxml --inactive "$1" >"$TMPDIR/device.xml"
+    sed -i "s#<disk type='file'#<disk type='block'#; s#<source file='$image'#<source dev='$device'#" "$TMPDIR/device.xml"
+    virsh -q define "$TMPDIR/device.xml"
+    cp --sparse=always "$image" "$TMPDIR/content"
+    id=$("$VMSHADOW" backup "$1" --json | jq -r .backup)
+    # What is overwritten has data where the backup has none.
+    head -c 64M /dev/urandom >"$device"
+}
+
+@test "B10: a disk on a block device is restored onto it when the user gives its content up" {
+    on_device inplace
+    before=$(virsh -q dumpxml --inactive inplace)
+    run vmshadow restore "$id"
+    refused "type 'block'" "--overwrite-block"
+    run -0 vmshadow restore "$id" --overwrite-block --dry-run
+    says "block device $device is overwritten in place"
+    ! cmp -s "$device" "$TMPDIR/content"
+    run -0 vmshadow restore "$id" --overwrite-block
+    cmp "$device" "$TMPDIR/content"
+    diff <(echo "$before") <(virsh -q dumpxml --inactive inplace)
+    [ ! -L "$images/inplace" ]
+    # The same when the VM is lost.
+    head -c 64M /dev/urandom >"$device"
+    virsh -q undefine inplace
+    run -0 vmshadow restore "$id" --overwrite-block
+    cmp "$device" "$TMPDIR/content"
+    vm_start inplace
+    vm_wait_channel inplace
+    virsh -q destroy inplace
+    losetup -d "$device"
+}
+
+@test "B10: a block device that is not fit to be overwritten is refused, untouched" {
+    on_device unfit
+    cp "$image" "$TMPDIR/old"
+    # of another VM
+    sed "s#<name>unfit<#<name>other<#; /<uuid>/d" "$TMPDIR/device.xml" >"$TMPDIR/other.xml"
+    virsh -q define "$TMPDIR/other.xml"
+    run vmshadow restore "$id" --overwrite-block
+    refused "$device belongs to VM other"
+    virsh -q undefine other
+    # no disk of the VM as it is now
+    sed "s#$device#/dev/vmshadow-none#" "$TMPDIR/device.xml" >"$TMPDIR/elsewhere.xml"
+    virsh -q define "$TMPDIR/elsewhere.xml"
+    run vmshadow restore "$id" --overwrite-block
+    refused "$device is no disk of the VM as it is now"
+    virsh -q define "$TMPDIR/device.xml"
+    # of another size
+    losetup -d "$device"
+    losetup "$device" "$image" --sizelimit 32M
+    run vmshadow restore "$id" --overwrite-block
+    refused "$device has 33554432 bytes, the disk in the backup 67108864"
+    losetup -d "$device"
+    cmp "$image" "$TMPDIR/old"
+    # in use by the host
+    cp "$TMPDIR/content" "$image"
+    losetup "$device" "$image"
+    mkdir "$TMPDIR/mounted"
+    mount -o ro "$device" "$TMPDIR/mounted"
+    run vmshadow restore "$id" --overwrite-block
+    umount "$TMPDIR/mounted"
+    rmdir "$TMPDIR/mounted"
+    refused "$device is in use on the host"
+    # gone
+    losetup -d "$device"
+    run vmshadow restore "$id" --overwrite-block
+    [ "$status" = 4 ]
+    cmp "$image" "$TMPDIR/content"
+}
+
+@test "B10: a restore onto a block device that fails: the VM is defined as it was, and off" {
+    on_device killed
+    before=$(virsh -q dumpxml --inactive killed)
+    vm_start killed
+    run vmshadow restore "$id" --overwrite-block
+    refused "--yes"
+    VMSHADOW_TEST_POINT="device served:KILL" run vmshadow restore "$id" --overwrite-block --yes
+    [ "$status" = 137 ]
+    wait_for 60 vm_is killed "shut off"
+    wait_for 60 nothing_left
+    diff <(echo "$before") <(virsh -q dumpxml --inactive killed)
+    # Interrupted, it says what no undo brings back.
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=publishing:$TMPDIR/hold "$VMSHADOW" restore "$id" --overwrite-block --events "$TMPDIR/events" \
+        >"$TMPDIR/output" 2>&1 3>&- &
+    pid=$!
+    wait_for 60 grep -q PreRestore "$TMPDIR/events"
+    wait_for 60 cmp "$device" "$TMPDIR/content"
+    kill -TERM $pid
+    rm "$TMPDIR/hold"
+    status=0
+    wait $pid || status=$?
+    [ "$status" = 11 ] || fail "status $status: $(cat "$TMPDIR/output")"
+    grep -q "block device $device was being overwritten: its old content is lost" "$TMPDIR/output"
+    diff <(echo "$before") <(virsh -q dumpxml --inactive killed)
+    vm_is killed "shut off"
+    run -0 vmshadow restore "$id" --overwrite-block
+    cmp "$device" "$TMPDIR/content"
+    losetup -d "$device"
+}
+
 @test "disks of two VMs of one plan that would be one file are refused" {
     vm_define one --directory "$place/a"
     vm_define two --directory "$place/b"

@@ -80,6 +80,7 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
             .old_path = memory_copy_string(restore->files[i].old_path),
             .found = restore->files[i].found,
             .old_found = restore->files[i].old_found,
+            .in_place = restore->files[i].in_place,
         };
     if (restore->memory) {
         vm.memory_image = memory_copy_string(restore->memory->image);
@@ -94,6 +95,14 @@ int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *res
 static bool is_disk(const struct restored_file *file)
 {
     return strcmp(file->role, "disk") == 0;
+}
+
+static bool has_device(const struct restored_vm *vm)
+{
+    for (size_t i = 0; i < vm->file_count; i++)
+        if (vm->files[i].in_place)
+            return true;
+    return false;
 }
 
 /* ---- PreRestore ---- */
@@ -139,6 +148,8 @@ static int check_files(const struct restored_vm *vm, struct error *error)
     for (size_t i = 0; i < vm->file_count; i++) {
         const struct restored_file *file = &vm->files[i];
         const char *old = file->old_path;
+        if (file->in_place)
+            continue; /* looked at again before it is written */
         if (check_found(vm, file, file->path, &file->found, file->path, error) != 0 ||
             (old && check_found(vm, file, old, &file->old_found, old, error) != 0))
             return -1;
@@ -175,6 +186,8 @@ static int set_files_aside(struct vm_writer *writer, struct restored_vm *vm, str
 {
     for (size_t i = 0; i < vm->file_count; i++) {
         const struct restored_file *file = &vm->files[i];
+        if (file->in_place)
+            continue;
         if (set_aside(writer, vm, file, file->path, &file->found, error) != 0 ||
             (file->old_path &&
              set_aside(writer, vm, file, file->old_path, &file->old_found, error) != 0))
@@ -192,7 +205,7 @@ int restored_vm_edit_disks(const struct restored_vm *vm, const char *xml, char *
     unsigned changes;
     /* A disk that the definition got after the VM was saved is not in the XML of that state. */
     for (size_t i = 0; i < vm->file_count; i++)
-        if (is_disk(&vm->files[i]) &&
+        if (is_disk(&vm->files[i]) && !vm->files[i].in_place &&
             (xml == vm->xml || domain_edit_has_disk(xml, vm->files[i].target)))
             disks[count++] = (struct domain_edit_disk){vm->files[i].target, vm->files[i].path,
                                                        vm->files[i].format};
@@ -249,7 +262,7 @@ static int remove_old(struct vm_writer *writer, struct restored_vm *vm, struct e
         .xml = old ? old->inactive_xml : NULL,
         .new_xml = new_xml,
         .autostart = old && old->autostart,
-        .state = old ? domain_state_name(old->state) : domain_state_name(DOMAIN_OFF),
+        .state = domain_state_name(old && !has_device(vm) ? old->state : DOMAIN_OFF),
     };
     if (vm_writer_note_old_memory(writer, vm, old, error) != 0 ||
         undo_add(writer->settings.undo, vm->uuid, hypervisor_restore_domain.name,
@@ -331,7 +344,7 @@ static int make_link(struct vm_writer *writer, const struct restored_vm *vm, str
 {
     const struct restored_file *first = NULL;
     for (size_t i = 0; i < vm->file_count && !first; i++)
-        if (is_disk(&vm->files[i]))
+        if (is_disk(&vm->files[i]) && !vm->files[i].in_place)
             first = &vm->files[i];
     if (!first)
         return 0;

@@ -28,6 +28,7 @@ struct vm {
 struct restored_file {
     char *role, *target, *original, *path, *format, *old_path;
     struct file_identity found, old_found;
+    bool in_place;
 };
 struct restored_vm {
     char *uuid, *name, *xml;

@@ -116,6 +116,9 @@ struct vm_restore_file {
      * another file there, or one where none was, and, while no QEMU works on the VM, when the file
      * was written to since. */
     struct file_identity found, old_found;
+    /* A block device that is written in place: it is not set aside, and the definition keeps it. A
+     * restore that fails leaves the VM off, since nobody knows what is on it. */
+    bool in_place;
 };
 /* The VM comes back saved. */
 struct vm_restore_memory {
