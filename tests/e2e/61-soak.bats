@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Backup after backup of the same VMs: what libvirtd, QEMU and the host hold does not grow. Eight rounds in `make check`, two hundred
+# Backup after backup of the same three VMs, one by child snapshot, one by saved state, one off: what libvirtd, QEMU and the host hold does not grow. Eight rounds in `make check`, two hundred
 # with `make soak`, which prints the figures of docs/reliability.md.
 #
 # VMSHADOW_TEST_SOAK: how many rounds, 8 unless set.
@@ -8,14 +8,16 @@ load helpers
 load product
 
 running=soak-running
+saved=soak-saved
 off=soak-off
 rounds=${VMSHADOW_TEST_SOAK:-8}
 
 setup_file() {
     product_setup
     vm_define "$running"
+    vm_define "$saved" --no-agent --memory 128
     vm_define "$off" --disk qcow2
-    vm_boot "$running"
+    vm_boot "$running" "$saved"
     # As on a host that has made backups for long: the oldest records of runs go.
     mkdir -p /var/lib/vmshadow/records
     for ((i = 100; i < 200; i++)); do
@@ -25,6 +27,7 @@ setup_file() {
 
 teardown_file() {
     vm_destroy_everything "$running"
+    vm_destroy_everything "$saved"
     vm_destroy_everything "$off"
     product_teardown
 }
@@ -47,13 +50,15 @@ files() {
 # backup_and_measure ROUND: a backup, then a line of figures.
 names="round peak libvirtd-fds libvirtd-rss qemu-fds qemu-rss processes mounts loops files"
 backup_and_measure() {
-    local peak qemu libvirtd
+    local peak qemu qemu_saved libvirtd
     peak=$(python3 -c 'import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$VMSHADOW" backup "$running" "$off") || fail "round $1" || return
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$VMSHADOW" backup "$running" "$saved" "$off") || fail "round $1" || return
     wait_for 30 nothing_left || return
-    qemu=$(cat "/run/libvirt/qemu/$running.pid") && libvirtd=$(cat /run/libvirtd.pid) || return
-    echo "$1 $peak $(descriptors "$libvirtd") $(resident "$libvirtd") $(descriptors "$qemu") $(resident_small "$qemu")" \
+    qemu=$(cat "/run/libvirt/qemu/$running.pid") && qemu_saved=$(cat "/run/libvirt/qemu/$saved.pid") &&
+        libvirtd=$(cat /run/libvirtd.pid) || return
+    echo "$1 $peak $(descriptors "$libvirtd") $(resident "$libvirtd")" \
+        "$(($(descriptors "$qemu") + $(descriptors "$qemu_saved"))) $(($(resident_small "$qemu") + $(resident_small "$qemu_saved")))" \
         "$(find /proc -maxdepth 1 -name '[0-9]*' | wc -l) $(wc -l </proc/self/mounts) $(losetup -n -O NAME | wc -l) $(files)"
 }
 
@@ -93,5 +98,6 @@ growth() {
         (($(growth "$name") <= ${bound#*:})) || fail "$name grows by $(growth "$name") KiB: $(column "$name" | tr '\n' ' ')"
     done
     vm_assert_running_and_thawed "$running"
+    vm_is "$saved" running
     run -0 vmshadow verify
 }

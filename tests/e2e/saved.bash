@@ -58,18 +58,22 @@ interrupt() {
         fail "point $1 ($(tail -n 1 "$TMPDIR/points")): a backup is listed"
 }
 
-# interrupt_each SIGNAL: where a run comes to a point of each name for the first time. Each step made known is one, each change of a VM,
-# and each part of a backup.
-interrupt_each() {
-    local -a points
+# find_points: the names of the points of a backup into $TMPDIR/names. Each step made known is one, each change of a VM, each part of a
+# backup.
+find_points() {
     rm -f "$TMPDIR/points"
-    interrupt 0 "$1" || return
+    interrupt 0 KILL || return
     [ $status = 0 ] || fail "a backup fails: $(cat "$TMPDIR/output")" || return
-    mapfile -t points < <(cut -d ' ' -f 2- "$TMPDIR/points" | sort -u)
-    echo "# ${#points[@]} points: $(printf '%s, ' "${points[@]}")" >&3
-    ((${#points[@]} > 12)) || fail "only ${#points[@]} points" || return
-    for point in "${points[@]}"; do
-        interrupt "$point" "$1" || return
+    cut -d ' ' -f 2- "$TMPDIR/points" | sort -u >"$TMPDIR/names"
+    echo "# $(wc -l <"$TMPDIR/names") points: $(paste -sd , "$TMPDIR/names")" >&3
+}
+
+# interrupt_all SIGNAL NAME...: where a run comes to a point of that name for the first time.
+interrupt_all() {
+    local point signal=$1
+    shift
+    for point; do
+        interrupt "$point" "$signal" || return
         [ $status = 137 ] || fail "point $point: not reached" || return
     done
 }
