@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# Each call to libvirt of a backup with a saved VM fails once, one after the other: the VM is as it was before each time, and nothing
+# is left. tools/failing-call.c stands in front of libvirt's library.
+
+load helpers
+load product
+load saved
+
+library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
+
+setup_file() {
+    product_setup
+    saved_setup
+}
+
+teardown_file() {
+    saved_teardown
+    product_teardown
+}
+
+# backup_failing N: in which the N-th call fails.
+backup_failing() {
+    rm -f "$TMPDIR/call"
+    status=0
+    LD_PRELOAD=$library VMSHADOW_TEST_FAIL=$1:$TMPDIR/call timeout 120 "$VMSHADOW" backup "$saved" "$paused" \
+        >"$TMPDIR/output" 2>&1 || status=$?
+}
+
+# calls_to_fail before|in|after: the numbers of the calls to fail before the first that changes a VM, from there to the VM's return, and
+# after it: all of those in between, and of the others the first of each name, since planning asks the same of each VM twice. The
+# order is not quite the same in each run: VMs are saved in parallel.
+calls_to_fail() {
+    awk -v part="$1" '
+        BEGIN { now = "before" }
+        now == "before" && /^(virDomainSuspend|virDomainSaveFlags)$/ { now = "in" }
+        now == part && (now == "in" || !seen[$0]++) { print NR }
+        /^virDomainResume$/ { now = "after" }' "$TMPDIR/calls"
+}
+
+@test "the calls of a backup are seen" {
+    backup_failing 0
+    cat "$TMPDIR/output"
+    [ $status = 0 ]
+    cp "$TMPDIR/call" "$TMPDIR/calls"
+    echo "# $(wc -l <"$TMPDIR/calls") calls, of which $(for part in before in after; do calls_to_fail $part; done | wc -l) are to fail" >&3
+    for name in virDomainSuspend virDomainSnapshotCreateXML virDomainSaveFlags virDomainRestoreFlags virDomainBackupBegin \
+        virDomainResume virDomainAbortJob; do
+        grep -qx $name "$TMPDIR/call"
+    done
+    as_before
+}
+
+# fail_call N: a backup whose N-th call fails; it fails or not, and then all is as before.
+fail_call() {
+    local name
+    backup_failing "$1"
+    name=$(cat "$TMPDIR/call")
+    echo "$1 $name: status $status: $(head -n 1 "$TMPDIR/output")"
+    [ $status != 124 ] || fail "call $1 ($name): no end: $(cat "$TMPDIR/output")" || return
+    wait_for 60 as_before || fail "call $1 ($name): status $status: $(cat "$TMPDIR/output")" || return
+    [ $status != 0 ] || listed=$((listed + 1))
+    [ "$(backups)" = "$listed" ] || fail "call $1 ($name): status $status, $(backups) backups"
+}
+
+# fail_part before|in|after LEAST: all of them; LEAST is how many fail the backup at least.
+fail_part() {
+    local number failed=0 rounds=0
+    listed=$(backups)
+    for number in $(calls_to_fail "$1"); do
+        fail_call "$number" || return
+        rounds=$((rounds + 1))
+        [ $status = 0 ] || failed=$((failed + 1))
+    done
+    echo "# $rounds calls, $failed fail the backup" >&3
+    ((failed >= $2)) || fail "only $failed fail the backup"
+}
+
+@test "each kind of call before the pause fails once: no VM was touched" {
+    fail_part before 10
+}
+
+@test "each call from the pause to the return fails once: the VMs are as before, nothing is left" {
+    fail_part in 8
+}
+
+@test "each kind of call after the return fails once: the VMs are as before, nothing is left" {
+    fail_part after 1
+    resumed
+    run -0 vmshadow verify
+}

@@ -1,0 +1,151 @@
+/* Makes one libvirt call of a program fail, for tests: preloaded, it stands in front of libvirt's
+ * functions, counts the calls of them all, and lets the N-th return its failure without doing
+ * anything.
+ *
+ *   VMSHADOW_TEST_FAIL=N:FILE   N = 1 is the first call; its name is written to FILE, and nothing
+ *                               when it was not reached. N = 0: none fails, all names are written.
+ *
+ * A watchdog is left alone: it is what puts things right.
+ *
+ * Each wrapper passes on eight words, whatever the function takes: on this machine's calling
+ * convention the rest is not looked at. Functions that only read or free what is in memory are not
+ * there; they do not fail.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef intptr_t function(intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t,
+                          intptr_t);
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+/* Set once. */
+static bool is_on;
+static unsigned long wanted;
+static int names = -1;
+/* Atomic. */
+static atomic_ulong counted;
+
+static bool is_watchdog(void)
+{
+    char words[4096];
+    int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t size = file < 0 ? 0 : read(file, words, sizeof words - 1);
+    if (file >= 0)
+        (void)close(file);
+    words[size > 0 ? size : 0] = '\0';
+    const char *verb = words + strlen(words) + 1;
+    return size > 0 && verb < words + size && strcmp(verb, "watchdog") == 0;
+}
+
+static void read_environment(void)
+{
+    const char *text = getenv("VMSHADOW_TEST_FAIL");
+    const char *path = text ? strchr(text, ':') : NULL;
+    if (!path || is_watchdog())
+        return;
+    wanted = strtoul(text, NULL, 10);
+    /* High, so that a descriptor of the program keeps the number that it has without this. */
+    int file = open(path + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    names = file < 0 ? -1 : fcntl(file, F_DUPFD_CLOEXEC, 200);
+    (void)close(file);
+    is_on = names >= 0;
+}
+
+/* libvirt's own last failure is not to be set from outside. Any call forgets it, as there. */
+static _Thread_local bool has_failed;
+
+virErrorPtr virGetLastError(void)
+{
+    static virErrorPtr (*real)(void);
+    static virError fault = {.code = VIR_ERR_INTERNAL_ERROR,
+                             .domain = VIR_FROM_NONE,
+                             .level = VIR_ERR_ERROR,
+                             .message = (char *)"made to fail by a test"};
+    if (has_failed)
+        return &fault;
+    if (!real)
+        real = (virErrorPtr(*)(void))dlsym(RTLD_NEXT, "virGetLastError");
+    return real();
+}
+
+static bool fails(const char *name)
+{
+    has_failed = false;
+    (void)pthread_once(&once, read_environment);
+    if (!is_on)
+        return false;
+    has_failed = atomic_fetch_add(&counted, 1) + 1 == wanted;
+    if (has_failed || wanted == 0)
+        (void)dprintf(names, "%s\n", name);
+    return has_failed;
+}
+
+/* CALL(name, failure): what it returns when it has failed. */
+#define CALL(name, failure)                                                                        \
+    intptr_t name##_wrapper(intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t, intptr_t,  \
+                            intptr_t) __asm__(#name);                                              \
+    __attribute__((visibility("default")))                                                         \
+    intptr_t name##_wrapper(intptr_t a, intptr_t b, intptr_t c, intptr_t d, intptr_t e,            \
+                            intptr_t f, intptr_t g, intptr_t h)                                    \
+    {                                                                                              \
+        static function *real;                                                                     \
+        if (!real)                                                                                 \
+            real = (function *)dlsym(RTLD_NEXT, #name);                                            \
+        return fails(#name) ? (failure) : real(a, b, c, d, e, f, g, h);                            \
+    }
+
+CALL(virConnectDomainEventRegisterAny, -1)
+CALL(virConnectGetHostname, 0)
+CALL(virConnectGetLibVersion, -1)
+CALL(virConnectGetVersion, -1)
+CALL(virConnectListAllDomains, -1)
+CALL(virConnectOpen, 0)
+CALL(virDomainAbortJob, -1)
+CALL(virDomainAgentSetResponseTimeout, -1)
+CALL(virDomainBackupBegin, -1)
+CALL(virDomainBackupGetXMLDesc, 0)
+CALL(virDomainCreateWithFlags, -1)
+CALL(virDomainDefineXMLFlags, 0)
+CALL(virDomainDestroy, -1)
+CALL(virDomainFSFreeze, -1)
+CALL(virDomainFSThaw, -1)
+CALL(virDomainGetAutostart, -1)
+CALL(virDomainGetBlockInfo, -1)
+CALL(virDomainGetBlockJobInfo, -1)
+CALL(virDomainGetGuestInfo, -1)
+CALL(virDomainGetJobInfo, -1)
+CALL(virDomainGetJobStats, -1)
+CALL(virDomainGetState, -1)
+CALL(virDomainGetXMLDesc, 0)
+CALL(virDomainHasManagedSaveImage, -1)
+CALL(virDomainIsActive, -1)
+CALL(virDomainIsPersistent, -1)
+CALL(virDomainListAllCheckpoints, -1)
+CALL(virDomainLookupByName, 0)
+CALL(virDomainLookupByUUIDString, 0)
+CALL(virDomainManagedSave, -1)
+CALL(virDomainMemoryStats, -1)
+CALL(virDomainQemuAgentCommand, 0)
+CALL(virDomainRestoreFlags, -1)
+CALL(virDomainResume, -1)
+CALL(virDomainSaveFlags, -1)
+CALL(virDomainSnapshotCreateXML, 0)
+CALL(virDomainSnapshotNum, -1)
+CALL(virDomainSuspend, -1)
+CALL(virDomainUndefineFlags, -1)
+CALL(virNetworkIsActive, -1)
+CALL(virNetworkLookupByName, 0)
+CALL(virStoragePoolGetXMLDesc, 0)
+CALL(virStoragePoolLookupByName, 0)
+CALL(virStorageVolGetPath, 0)
+CALL(virStorageVolLookupByName, 0)
