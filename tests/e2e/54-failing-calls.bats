@@ -76,7 +76,7 @@ fail_part() {
 }
 
 @test "each kind of call before the pause fails once: no VM was touched" {
-    fail_part before 10
+    fail_part before 5
 }
 
 @test "each call from the pause to the return fails once: the VMs are as before, nothing is left" {

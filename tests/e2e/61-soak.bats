@@ -59,7 +59,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$VMSHADOW" backu
         libvirtd=$(cat /run/libvirtd.pid) || return
     echo "$1 $peak $(descriptors "$libvirtd") $(resident "$libvirtd")" \
         "$(($(descriptors "$qemu") + $(descriptors "$qemu_saved"))) $(($(resident_small "$qemu") + $(resident_small "$qemu_saved")))" \
-        "$(find /proc -maxdepth 1 -name '[0-9]*' | wc -l) $(wc -l </proc/self/mounts) $(losetup -n -O NAME | wc -l) $(files)"
+        "$(find /proc -maxdepth 1 -name '[0-9]*' | wc -l) $(wc -l </proc/self/mounts) $(losetup -n -O BACK-FILE | grep -cF "$VMSHADOW_TEST_HOST") $(files)"
 }
 
 # column NAME: its figures, from the warm round on.
