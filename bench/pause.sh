@@ -37,8 +37,10 @@ echo "| round | paused, ms | save | instant | resume | managedsave + start, ms |
 echo "|---|---|---|---|---|---|"
 ours=() theirs=()
 for round in $(seq "${ROUNDS:-3}"); do
+    sync # both begin with nothing left to write
     paused=$(vmshadow backup pause --quiet --json | jq '.vms[0].paused_ms')
     parts=$(vmshadow show latest --json | jq -r '.vms[0].pause | "\(.save_ms) | \(.instant_ms) | \(.resume_ms)"')
+    sync
     other=$(stood save_and_start)
     vm_command pause ping >/dev/null
     ours+=("$paused") theirs+=("$other")

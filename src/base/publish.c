@@ -164,3 +164,10 @@ int publish_sweep(struct io *io, int directory, struct error *error)
     (void)closedir(stream);
     return 0;
 }
+
+void publish_settle(const char *directory)
+{
+    CLEANUP_CLOSE int file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file >= 0)
+        (void)syncfs(file);
+}

@@ -39,6 +39,11 @@ int publish_directory(struct io *io, int directory, const char *name, struct err
 int publish_rename(struct io *io, int directory, const char *temporary, const char *name,
                    enum publish_flags flags, struct error *error);
 
+/* Write out what waits to be written to the file system of `directory`, so that what is written
+ * there next does not wait behind it. Blocks for as long as that takes; a directory that cannot be
+ * opened is left alone. */
+void publish_settle(const char *directory);
+
 /* Remove temporary names that no process is writing any more (their lock is free) below
  * `directory` itself, not deeper. */
 int publish_sweep(struct io *io, int directory, struct error *error);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/publish.h"
 #include "hypervisor/directory.h"
 #include "hypervisor/xml.h"
 
@@ -40,6 +41,12 @@ int saved_state_check_room(const struct saved_state_settings *settings, uint64_t
     return error_advise(error, "no-room-for-memory",
                         "make room there, or choose another local directory with "
                         "--saved-state-dir");
+}
+
+void saved_state_settle(const struct saved_state_settings *settings)
+{
+    CLEANUP_FREE char *directory = directory_for_run(settings->hypervisor, settings->directory);
+    publish_settle(directory);
 }
 
 int saved_state_memory_in_use(struct hypervisor *hypervisor, const struct domain *domain,

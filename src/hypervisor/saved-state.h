@@ -50,6 +50,9 @@ int saved_state_measure_rate(const struct saved_state_settings *settings, uint64
  * (ERROR_BUSY). Changes nothing in the VM. The domain is running or paused. */
 int saved_state_prepare(const struct saved_state_settings *settings, const struct domain *domain,
                         struct saved_state **ret_state, struct error *error);
+/* Before the first pause of a set: what others have written to the file system of the images goes
+ * to its disk, so that no VM waits for that. Takes as long as it takes. */
+void saved_state_settle(const struct saved_state_settings *settings);
 /* Pause the VM and write the image. Takes as long as that; the watchdog ends it at the limit.
  * On failure the VM is still paused: saved_state_end() brings it back. */
 int saved_state_take(struct saved_state *state, struct error *error);

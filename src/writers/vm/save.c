@@ -44,6 +44,7 @@ static int check_room(const struct vm_writer *writer, const struct saved_state_s
 int vm_writer_prepare_saves(struct vm_writer *writer, struct error *error)
 {
     struct saved_state_settings settings = vm_writer_saved_state_settings(writer);
+    bool found = false;
     if (check_room(writer, &settings, error) != 0)
         return -1;
     for (size_t i = 0; i < writer->vm_count; i++) {
@@ -59,7 +60,10 @@ int vm_writer_prepare_saves(struct vm_writer *writer, struct error *error)
             instants_prepare(writer->settings.instants, writer->set, vm->plan->domain,
                              (const char *const *)vm->targets, error) != 0)
             return -1;
+        found = true;
     }
+    if (found)
+        saved_state_settle(&settings);
     return 0;
 }
 
