@@ -120,8 +120,8 @@ as_nobody() {
 @test "row 107: a user without rights can neither list metadata nor freeze" {
     chmod 700 /run/libvirt/libvirt-sock
     install -m 755 "$VMSHADOW" /run/vmshadow-of-nobody
-    run -8 as_nobody /run/vmshadow-of-nobody inspect --all
-    [[ "$output" == *"[libvirt-unreachable]"* ]]
+    run -13 as_nobody /run/vmshadow-of-nobody inspect --all
+    [[ "$output" == *"[libvirt-denied]"* ]]
     run ! as_nobody /run/vmshadow-of-nobody writers
     run ! as_nobody /run/vmshadow-of-nobody backup "$agent"
     run ! as_nobody cat "$VMSHADOW_REPO/vmshadow-repository"
