@@ -84,7 +84,13 @@ static int read_options(const struct verb *verb, struct options *options, int ar
     if (options->help || options->version || verb->internal)
         return 0;
     const char *job = verb->job && options->operand_count ? options->operands[0] : NULL;
-    return config_apply(options, verb->options, job, error);
+    if (config_apply(options, verb->options, job, error) == 0)
+        return 0;
+    if (!verb->rescues)
+        return -1;
+    log_warning("%s; going on with what stands before it", error->message);
+    error_clear(error);
+    return 0;
 }
 
 static int run_verb(const struct verb *verb, int argc, char *const argv[])

@@ -42,6 +42,7 @@ const struct verb verb_recover = {
         "VMs that a restore had set aside put back, scratch files removed. Runs that are still at "
         "work are left alone. It may be run at any time and any number of times.",
     .size = sizeof(struct options),
+    .rescues = true, /* a guest may be waiting */
     .run = run,
     .print = print,
 };

@@ -19,6 +19,7 @@ struct verb {
     const struct option_rule *options; /* its own, beside the common ones; may be NULL */
     size_t size;   /* of the structure that the options are put into: begins with struct options */
     bool job;      /* its first operand, if there is one, is a job, whose file is read, too */
+    bool rescues;  /* a wrong configuration is told and does not keep it from its work */
     bool internal; /* started by vmshadow itself: no --help, signal handlers, configuration */
     /* 0, or -1 with the error. *ret_result may be set in both cases; NULL stays NULL when there is
      * nothing to print. */
