@@ -46,6 +46,7 @@ static pid_t start(const char *const *words, int out, int err)
     if (child)
         return child;
     (void)setsid();
+    (void)signal(SIGHUP, SIG_DFL); /* a check under nohup ignores it, and so would the program */
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     (void)dup2(null, STDIN_FILENO);
     (void)dup2(out, STDOUT_FILENO);
