@@ -253,7 +253,7 @@ on_device() {
     refused "type 'block'" "--overwrite-block"
     run -0 vmshadow restore "$id" --overwrite-block --dry-run
     says "block device $device is overwritten in place"
-    ! cmp -s "$device" "$TMPDIR/content"
+    run -1 cmp -s "$device" "$TMPDIR/content"
     run -0 vmshadow restore "$id" --overwrite-block
     cmp "$device" "$TMPDIR/content"
     diff <(echo "$before") <(virsh -q dumpxml --inactive inplace)
