@@ -104,11 +104,12 @@ int directory_check_local(const char *path, struct error *error)
         return error_errno(error, errno, "cannot look at %s", path);
     for (size_t i = 0; i < ARRAY_SIZE(remote); i++)
         if (((unsigned long)status.f_type & 0xffffffffUL) == remote[i].magic) {
-            (void)error_set(error, ERROR_REFUSED, "scratch space in %s would lie on %s", path,
+            (void)error_set(error, ERROR_REFUSED,
+                            "directory %s lies on a file system of the network (%s)", path,
                             remote[i].name);
-            return error_advise(error, "scratch-not-local",
-                                "choose a directory on a local disk: a guest waits for every "
-                                "write there");
+            return error_advise(error, "directory-not-local",
+                                "choose a directory on a local disk with --scratch or "
+                                "--saved-state-dir: guests wait for every write there");
         }
     return 0;
 }

@@ -51,6 +51,41 @@ static char *passed_through(const xmlNode *devices)
     return NULL;
 }
 
+static bool has_tsc_frequency(const xmlNode *root)
+{
+    const xmlNode *timer = xml_child(xml_child(root, "clock"), "timer");
+    for (; timer; timer = xml_next(timer)) {
+        CLEANUP_FREE char *frequency = xml_attribute(timer, "frequency");
+        if (xml_attribute_is(timer, "name", "tsc") && frequency)
+            return true;
+    }
+    return false;
+}
+
+/* A counter of time that must never change its pace is not saved, unless its pace is given. */
+static char *unsavable_processor(const xmlNode *root)
+{
+    const xmlNode *cpu = xml_child(root, "cpu");
+    if (has_tsc_frequency(root))
+        return NULL;
+    for (const xmlNode *f = xml_child(cpu, "feature"); f; f = xml_next(f))
+        if (xml_attribute_is(f, "name", "invtsc") &&
+            (xml_attribute_is(f, "policy", "require") || xml_attribute_is(f, "policy", "force")))
+            return memory_copy_string("its CPU has invtsc, with no frequency of the TSC given");
+    if (xml_attribute_is(root, "type", "kvm") && xml_attribute_is(cpu, "migratable", "off"))
+        return memory_copy_string("its CPU is the host's with what cannot be saved "
+                                  "(migratable='off')");
+    return NULL;
+}
+
+static char *accelerated_video(const xmlNode *devices)
+{
+    for (const xmlNode *v = xml_child(devices, "video"); v; v = xml_next(v))
+        if (xml_attribute_is(xml_child(xml_child(v, "model"), "acceleration"), "accel3d", "yes"))
+            return memory_copy_string("its display is drawn by the host's graphics card (accel3d)");
+    return NULL;
+}
+
 char *saved_state_obstacle(const struct domain *domain)
 {
     if (!domain->live_xml)
@@ -66,5 +101,9 @@ char *saved_state_obstacle(const struct domain *domain)
     char *found = file_system_share(devices);
     if (!found)
         found = shared_device(devices);
-    return found ? found : passed_through(devices);
+    if (!found)
+        found = passed_through(devices);
+    if (!found)
+        found = accelerated_video(devices);
+    return found ? found : unsavable_processor(root);
 }

@@ -40,7 +40,7 @@ int save_image_read(const char *path, struct save_image *ret_image, struct error
 {
     struct header header;
     struct stat facts;
-    CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (file < 0 || fstat(file, &facts) != 0)
         return error_errno(error, errno, "save image %s", path);
     if (!S_ISREG(facts.st_mode) || facts.st_size < (off_t)sizeof header)

@@ -1,6 +1,8 @@
 /* hypervisor/save-image: what is no save image, or not a whole one, is told; memory and disks of a
- * backup must belong together (row R8). */
+ * backup must belong together (row R8). And savable: the VMs that cannot be saved (row B4). */
 #include "hypervisor/save-image.h"
+
+#include "hypervisor/saved-state.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -131,12 +133,74 @@ static void memory_must_fit_the_disks(void **state)
     }
 }
 
+static void a_link_is_no_save_image(void **state)
+{
+    (void)state;
+    static const char link_path[] = "/tmp/vmshadow-save-image.link";
+    struct error error = ERROR_INIT;
+    struct save_image image;
+    write_image(&(struct header){"LibvirtQemudSave", {2, 3000, 1}}, 100);
+    (void)unlink(link_path);
+    assert_int_equal(symlink(path, link_path), 0);
+    int result = save_image_read(link_path, &image, &error);
+    assert_int_equal(unlink(link_path), 0);
+    assert_int_equal(result, -1);
+}
+
+#define LIVE(type, xml) "<domain type='" type "'><name>web</name>" xml "</domain>"
+#define DEVICES(xml) LIVE("kvm", "<devices>" xml "</devices>")
+#define INVTSC(policy) "<cpu mode='custom'><feature policy='" policy "' name='invtsc'/></cpu>"
+
+static void what_cannot_be_saved_is_known_before(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *xml, *words; /* NULL: it can be saved */
+    } samples[] = {
+        {DEVICES("<filesystem><source dir='/srv'/><target dir='srv'/></filesystem>"),
+         "/srv as srv"},
+        {DEVICES("<shmem name='a' role='peer'><model type='ivshmem-plain'/></shmem>"), "memory a"},
+        {DEVICES("<shmem name='a' role='master'><model type='ivshmem-doorbell'/></shmem>"),
+         "memory a"},
+        {DEVICES("<shmem name='a' role='master'><model type='ivshmem-plain'/></shmem>"), NULL},
+        {DEVICES("<interface type='network'/><interface type='vdpa'/>"), "vdpa"},
+        {DEVICES("<memory model='virtio-pmem'/>"), "virtio-pmem"},
+        {DEVICES("<tpm model='tpm-tis'><backend type='passthrough'/></tpm>"), "TPM"},
+        {DEVICES("<tpm model='tpm-crb'><backend type='emulator'/></tpm>"), NULL},
+        {DEVICES("<smartcard mode='host'/>"), "smart card"},
+        {DEVICES("<video><model type='virtio'><acceleration accel3d='yes'/></model></video>"),
+         "accel3d"},
+        {DEVICES("<video><model type='qxl'/></video><video><model type='virtio'>"
+                 "<acceleration accel3d='no'/></model></video>"),
+         NULL},
+        {LIVE("kvm", "<launchSecurity type='sev'/>"), "launchSecurity"},
+        {LIVE("kvm", INVTSC("require")), "invtsc"},
+        {LIVE("kvm", INVTSC("disable")), NULL},
+        {LIVE("kvm", INVTSC("require") "<clock><timer name='hpet' present='no'/>"
+                                       "<timer name='tsc' frequency='2000000000'/></clock>"),
+         NULL},
+        {LIVE("kvm", INVTSC("require") "<clock><timer name='tsc' mode='native'/></clock>"),
+         "invtsc"},
+        {LIVE("kvm", "<cpu mode='host-passthrough' migratable='off'/>"), "migratable"},
+        {LIVE("kvm", "<cpu mode='host-passthrough' migratable='on'/>"), NULL},
+        {LIVE("qemu", "<cpu mode='maximum' migratable='off'/>"), NULL},
+    };
+    for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
+        char *found = saved_state_obstacle(&(struct domain){.live_xml = (char *)samples[i].xml});
+        if (!found != !samples[i].words || (found && !strstr(found, samples[i].words)))
+            fail_msg("%s: %s", samples[i].xml, found ? found : "nothing");
+        free(found);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_tells_how_it_continues),
         cmocka_unit_test(what_is_no_whole_image_is_told),
         cmocka_unit_test(memory_must_fit_the_disks),
+        cmocka_unit_test(a_link_is_no_save_image),
+        cmocka_unit_test(what_cannot_be_saved_is_known_before),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
