@@ -18,8 +18,9 @@ void domain_names_read_tags(const char *xml, struct domain_names *domain)
         ARRAY_APPEND(domain->tags, domain->tag_count, memory_copy_string(word));
 }
 
-/* Those of the definition; a transient VM has only what it runs with. */
-static void read_tags(virDomainPtr handle, struct domain_names *domain)
+/* Those of the definition; a transient VM has only what it runs with. A VM whose tags cannot be
+ * read is an error: a job that goes by tags would leave it out without a word. */
+static int read_tags(virDomainPtr handle, struct domain_names *domain, struct error *error)
 {
     unsigned flags =
         VIR(virDomainIsPersistent(handle)) == 1 ? VIR_DOMAIN_AFFECT_CONFIG : VIR_DOMAIN_AFFECT_LIVE;
@@ -27,6 +28,10 @@ static void read_tags(virDomainPtr handle, struct domain_names *domain)
         virDomainGetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_TAGS_NAMESPACE, flags));
     if (xml)
         domain_names_read_tags(xml, domain);
+    else if (call_last_code() != VIR_ERR_NO_DOMAIN_METADATA &&
+             call_last_code() != VIR_ERR_NO_DOMAIN)
+        return call_error(error, "VM %s: its tags cannot be read", domain->name);
+    return 0;
 }
 
 static int read_names(virDomainPtr handle, struct domain_names *domain, struct error *error)
@@ -64,7 +69,7 @@ int domain_names_list(struct hypervisor *hypervisor, bool with_tags,
         if (result == 0)
             result = read_names(handles[i], &domains[i], error);
         if (result == 0 && with_tags)
-            read_tags(handles[i], &domains[i]);
+            result = read_tags(handles[i], &domains[i], error);
         (void)virDomainFree(handles[i]);
     }
     free(handles);

@@ -23,8 +23,8 @@ struct domain_names {
     size_t tag_count;
 };
 
-/* All VMs, sorted by name; tags only `with_tags` (a call to libvirt for each VM). The array and its
- * members belong to the caller. */
+/* All VMs, sorted by name; tags only `with_tags` (a call to libvirt for each VM): tags that cannot
+ * be read are an error. The array and its members belong to the caller. */
 int domain_names_list(struct hypervisor *hypervisor, bool with_tags,
                       struct domain_names **ret_domains, size_t *ret_count, struct error *error);
 void domain_names_free(struct domain_names *domains, size_t count);

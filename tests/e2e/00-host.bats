@@ -278,10 +278,10 @@ scratch_larger_than() {
     for signal in KILL TERM; do
         "$tests_root/host/run" sleep 1000 >/dev/null 2>&1 3>&- &
         outer=$!
-        wait_for 10 pgrep -x -f 'sleep 1000'
+        wait_for 10 pgrep -x -f '(/bin/)?sleep 1000'
         kill -$signal $outer
         wait_for 10 is_empty "$VMSHADOW_TEST_BASE"
-        run ! pgrep -x -f 'sleep 1000'
+        run ! pgrep -x -f '(/bin/)?sleep 1000'
     done
 }
 is_empty() {

@@ -83,6 +83,16 @@ disk_is_gone() {
 }
 
 # NVRAM lies in flash, with SeaBIOS in the place of UEFI: it leaves the NVRAM alone, so that the test knows its content.
+@test "a VM whose only disk is left out does not cost the others their backup" {
+    run -0 --separate-stderr vmshadow backup "$a" "$b" --exclude-disk "$b:*" --json
+    [ "$(jq -c '[.vms[] | [.method, (.disks | map(select(.bytes_read != null)) | length)]] | sort' <<<"$output")" = '[["child-snapshot",0],["child-snapshot",1]]' ] ||
+        fail "$output"
+    vm_assert_running_and_thawed "$a"
+    vm_assert_running_and_thawed "$b"
+    run -0 vmshadow backup "$b" --exclude-disk "$b:*"
+    nothing_left
+}
+
 @test "NVRAM of a running VM comes back as it was at the instant" {
     nvram=/var/lib/libvirt/qemu/nvram/firmware.fd
     mkdir -p "${nvram%/*}"

@@ -98,8 +98,8 @@ static int prepare_vm(struct vm_writer *writer, struct vm *vm, struct error *err
         return error_prefix(error, "VM %s: ", domain->name);
     vm->thaw_known = true;
     vm->prepared = true;
-    if (instants_prepare(writer->settings.instants, writer->set, domain,
-                         (const char *const *)vm->targets, error) != 0)
+    if (vm->targets[0] && instants_prepare(writer->settings.instants, writer->set, domain,
+                                           (const char *const *)vm->targets, error) != 0)
         return -1;
     return 0;
 }
@@ -140,7 +140,8 @@ static int freeze(struct instant *instant, struct vm *vm)
 
 static int begin(struct instant *instant, struct vm *vm)
 {
-    if (instants_begin(instant->writer->settings.instants, instant->writer->set, vm_uuid(vm),
+    if (vm->targets[0] && /* else all of its disks are left out */
+        instants_begin(instant->writer->settings.instants, instant->writer->set, vm_uuid(vm),
                        &vm->error) != 0)
         return -1;
     vm->instant = clock_monotonic();
