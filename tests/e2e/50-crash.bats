@@ -98,6 +98,7 @@ stopped_or_passed() {
     done
     echo "# $(cat "$TMPDIR/stopped-$a" "$TMPDIR/stopped-$b" | wc -l) points of a backup," \
         "$(cat "$TMPDIR"/stopped-{third,fourth} | wc -l) of a restore" >&3
+    ((${#passed[@]} == 4))
     (($(cat "$TMPDIR/stopped-$a" "$TMPDIR/stopped-$b" | wc -l) > 10))
     (($(cat "$TMPDIR"/stopped-{third,fourth} | wc -l) > 10))
     env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" verify --repo "$VMSHADOW_REPO-stop"
