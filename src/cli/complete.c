@@ -4,12 +4,13 @@
  * Operands are the words after `vmshadow`; the last one is the word being typed, with a "=" before
  * it, since it may be empty. The answer is a line that says what else may stand there ("words" =
  * nothing, "files" or "directories"), then a line for each candidate: the word, a tab, what it is.
- * Names that hold control characters are none. A libvirt or a storage that hangs must not hang the
- * shell: the process ends after some seconds, wherever it is.
+ * Names that hold control characters are none; what is said of a name is made safe. A libvirt or a
+ * storage that hangs must not hang the shell: the process ends after some seconds, wherever it is.
  */
 #include "base/memory.h"
 #include "cli/complete-names.h"
 #include "cli/config.h"
+#include "cli/output.h"
 #include "cli/verb.h"
 
 #include <string.h>
@@ -32,6 +33,7 @@ struct answer {
     const char *word; /* only what begins with it */
 };
 
+/* `text` may be names out of a repository that others can write. */
 static void add(struct answer *answer, const char *prefix, const char *value, const char *suffix,
                 const char *text)
 {
@@ -43,7 +45,8 @@ static void add(struct answer *answer, const char *prefix, const char *value, co
         return;
     json_t *candidate = json_object();
     json_set_string(candidate, "value", whole);
-    json_set_string(candidate, "text", text);
+    CLEANUP_FREE char *safe = output_safe(text);
+    json_set_string(candidate, "text", safe);
     json_append(answer->candidates, candidate);
 }
 

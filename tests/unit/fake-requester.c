@@ -124,6 +124,8 @@ int requester_list(struct repository *repository, const struct requester_list_op
                    json_t **ret_result, struct error *error)
 {
     (void)repository;
+    static const struct requester_list_options all;
+    options = options ? options : &all;
     json_t *asked = json_object();
     json_set_string(asked, "vm", options->vm);
     json_set_integer(asked, "since", options->since);

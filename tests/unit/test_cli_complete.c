@@ -16,14 +16,9 @@
 enum { WORDS = 16 };
 
 /* In a process of its own, as the shells call it. */
-static char *complete(const char *const *typed)
+static char *say(int count, const char *const *words)
 {
-    const char *words[WORDS] = {"vmshadow", "complete", "--"};
-    int count = 3, out = memfd_create("out", MFD_CLOEXEC), status;
-    while (typed[count - 3] && count < WORDS - 1) {
-        words[count] = typed[count - 3];
-        count++;
-    }
+    int out = memfd_create("out", MFD_CLOEXEC), status;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -37,6 +32,17 @@ static char *complete(const char *const *typed)
     assert_int_equal(pread(out, text, (size_t)size, 0), size);
     (void)close(out);
     return text;
+}
+
+static char *complete(const char *const *typed)
+{
+    const char *words[WORDS] = {"vmshadow", "complete", "--"};
+    int count = 3;
+    while (typed[count - 3] && count < WORDS - 1) {
+        words[count] = typed[count - 3];
+        count++;
+    }
+    return say(count, words);
 }
 
 #define COMPLETE(...) CLEANUP_FREE char *said = complete((const char *const[]){__VA_ARGS__, NULL})
@@ -113,6 +119,26 @@ static void names_of_vms_are_quoted_by_nobody(void **state)
     has(behind, "two words");
 }
 
+static void what_is_said_of_a_backup_is_safe(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/vmshadow-complete-XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    const char *init[] = {"vmshadow", "init", "--no-encryption", "--repo", directory};
+    free(say(ARRAY_SIZE(init), init));
+    fake_requester.answer = "{\"backups\":[{\"id\":\"9f1c\",\"time\":\"\","
+                            "\"vms\":[{\"name\":\"a\\u001b[31mb\\nc\\td\",\"method\":\"e\\rf\"}]},"
+                            "{\"id\":\"9f1d\",\"time\":\"\","
+                            "\"vms\":[{\"name\":\"g\",\"method\":\"e\\u001bf\"}]}]}";
+    COMPLETE("show", "--repo", directory, "=9f1c");
+    assert_string_equal(said, "words\n9f1c\t: a\\x1b[31mb\\x0ac\\x09d\n");
+    CLEANUP_FREE char *vm =
+        complete((const char *const[]){"restore", "--repo", directory, "9f1d", "=", NULL});
+    assert_string_equal(vm, "words\ng\te\\x1bf\n");
+    CLEANUP_FREE char *remove = memory_format("rm -r %s", directory);
+    assert_int_equal(system(remove), 0); /* NOLINT(cert-env33-c): a path of this test */
+}
+
 static void nothing_is_said_of_what_is_unknown(void **state)
 {
     (void)state;
@@ -142,6 +168,7 @@ int main(void)
         TEST(options_are_those_of_the_command),
         TEST(values_are_those_of_the_option),
         TEST(names_of_vms_are_quoted_by_nobody),
+        TEST(what_is_said_of_a_backup_is_safe),
         TEST(nothing_is_said_of_what_is_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
