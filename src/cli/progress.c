@@ -33,6 +33,7 @@ struct progress {
     enum progress_kind kind;
     struct line *lines;
     size_t count;
+    size_t widest;      /* label so far, with room for the memory of each VM */
     unsigned drawn;     /* lines on the terminal now, above the cursor */
     int64_t last_drawn; /* 0 = never */
 };
@@ -40,8 +41,19 @@ struct progress {
 struct progress *progress_new(int file, enum progress_kind kind)
 {
     struct progress *progress = NEW(struct progress);
-    *progress = (struct progress){.file = file, .kind = kind};
+    *progress = (struct progress){.file = file, .kind = kind, .widest = NAME_WIDTH};
     return progress;
+}
+
+/* Memory follows the disks, so that its label would come too late to be as wide as theirs. */
+static void widen(struct progress *progress, const struct progress_sample *sample,
+                  const char *label)
+{
+    CLEANUP_FREE char *vm = output_safe(sample->vm);
+    size_t width = output_width(label),
+           memory = *sample->disk ? output_width(vm) + strlen(" saved state") : 0;
+    width = width > memory ? width : memory;
+    progress->widest = width > progress->widest ? width : progress->widest;
 }
 
 static struct line *find_line(struct progress *progress, const struct progress_sample *sample)
@@ -60,6 +72,7 @@ static struct line *find_line(struct progress *progress, const struct progress_s
         .label = output_safe(label),
         .told = INT64_MIN,
     };
+    widen(progress, sample, line.label);
     ARRAY_APPEND(progress->lines, progress->count, line);
     return &progress->lines[progress->count - 1];
 }
@@ -76,7 +89,8 @@ static int fitting_bytes(const char *text, size_t width)
 
 /* "web1 vda                   45%    1.2 GiB of   2.7 GiB  120.0 MiB/s 0:12 left": names give way
  * to numbers where `width` columns are not enough for both. */
-static void format_line(const struct line *line, size_t width, char *text, size_t size)
+static void format_line(const struct line *line, size_t widest, size_t width, char *text,
+                        size_t size)
 {
     char done[values_text_size], total[values_text_size], rate[values_text_size];
     char left[values_text_size], tail[values_text_size + 8] = "";
@@ -88,10 +102,10 @@ static void format_line(const struct line *line, size_t width, char *text, size_
         (void)snprintf(tail, sizeof tail, " %s left",
                        values_format_clock((line->total - line->done) / line->rate, left));
     size_t limit = width > NAME_WIDTH + NUMBERS_WIDTH ? width - NUMBERS_WIDTH : NAME_WIDTH;
-    size_t columns = output_width(line->label);
-    int padding = columns < NAME_WIDTH ? (int)(NAME_WIDTH - columns) : 0;
+    size_t columns = output_width(line->label), all = widest < limit ? widest : limit;
+    int padding = columns < all ? (int)(all - columns) : 0;
     (void)snprintf(text, size, "%.*s%*s %3u%% %10s of %10s %10s/s%s",
-                   fitting_bytes(line->label, limit), line->label, padding, "", percent,
+                   fitting_bytes(line->label, all), line->label, padding, "", percent,
                    values_format_size(line->done, done), values_format_size(line->total, total),
                    values_format_size(line->rate, rate), tail);
 }
@@ -124,10 +138,10 @@ void progress_hide(struct progress *progress)
     progress->last_drawn = 0;
 }
 
-static void put_line(FILE *out, const struct line *line, size_t width)
+static void put_line(FILE *out, const struct line *line, size_t widest, size_t width)
 {
     char text[LINE_SIZE];
-    format_line(line, width, text, sizeof text);
+    format_line(line, widest, width, text, sizeof text);
     (void)fprintf(out, "%.*s\n", fitting_bytes(text, width), text);
 }
 
@@ -146,11 +160,11 @@ static void draw(struct progress *progress, const struct line *finished)
         abort();
     put_erase(out, progress);
     if (finished)
-        put_line(out, finished, width);
+        put_line(out, finished, progress->widest, width);
     for (size_t i = 0; i < progress->count && drawn < room; i++) {
         if (progress->lines[i].finished)
             continue;
-        put_line(out, &progress->lines[i], width);
+        put_line(out, &progress->lines[i], progress->widest, width);
         drawn++;
     }
     (void)fclose(out);
@@ -161,7 +175,7 @@ static void draw(struct progress *progress, const struct line *finished)
 static void tell(struct progress *progress, struct line *line, int64_t now)
 {
     char text[LINE_SIZE];
-    format_line(line, PLAIN_WIDTH, text, sizeof text - 1);
+    format_line(line, progress->widest, PLAIN_WIDTH, text, sizeof text - 1);
     size_t size = strlen(text);
     text[size++] = '\n';
     write_all(progress->file, text, size);

@@ -61,6 +61,25 @@ static void plain_lines_come_every_ten_seconds(void **state)
     (void)close(ends[1]);
 }
 
+static void memory_stands_in_the_columns_of_the_disks(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    struct progress *progress = progress_new(ends[1], PROGRESS_PLAIN);
+    update(progress, "a-longer-name", "vda", 0, 4 * GIB, 0);
+    update(progress, "a-longer-name", "saved state", 0, 4 * GIB, 0);
+    update(progress, "b", "vda", 0, 4 * GIB, 0);
+    progress_free(progress);
+    CLEANUP_FREE char *text = read_text(ends[0], ends[1]);
+    assert_string_equal(
+        text, "a-longer-name vda           0%    0 bytes of    4.0 GiB  128.0 MiB/s 0:32 left\n"
+              "a-longer-name saved state   0%    0 bytes of    4.0 GiB  128.0 MiB/s 0:32 left\n"
+              "b vda                       0%    0 bytes of    4.0 GiB  128.0 MiB/s 0:32 left\n");
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static struct progress *on_terminal(unsigned short columns, unsigned short rows, int *ret_reader,
                                     int *ret_terminal)
 {
@@ -135,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_lines_come_every_ten_seconds),
+        cmocka_unit_test(memory_stands_in_the_columns_of_the_disks),
         cmocka_unit_test(a_terminal_is_redrawn),
         cmocka_unit_test(no_line_is_wider_than_the_terminal),
         cmocka_unit_test(no_more_lines_than_the_terminal_has),
