@@ -123,7 +123,7 @@ thawed_and_clean() {
     run -0 inside dpkg --verify vmshadow
     [ -z "$output" ]
     for file in etc/vmshadow/vmshadow.conf etc/vmshadow/jobs.d/example usr/share/man/man1/vmshadow.1.gz \
-        usr/share/man/man5/vmshadow.conf.5.gz usr/share/bash-completion/completions/vmshadow \
+        usr/share/man/man5/vmshadow.conf.5.gz usr/share/man/man7/vmshadow-troubleshooting.7.gz usr/share/bash-completion/completions/vmshadow \
         usr/share/zsh/vendor-completions/_vmshadow; do
         [ -s "$root/$file" ] || fail "$file is missing"
     done
