@@ -10,7 +10,8 @@ struct forget_options {
 
 static const struct option_rule rules[] = {
     {"newest", '\0', OPTION_FLAG, NULL, offsetof(struct forget_options, newest),
-     "also when it is the newest backup of a VM or of a disk"},
+     "also when it is the newest backup of a VM or of a disk, or, named by its whole id, when it "
+     "cannot be read"},
     {NULL},
 };
 
@@ -26,8 +27,13 @@ static int run(const struct options *common, json_t **ret_result, struct error *
 static void print(const struct options *options, const json_t *result)
 {
     (void)options;
-    output_line(stdout, "Backup %s of %s is off the list. Its data stays in the repository.",
-                json_string_or(result, "backup", ""), json_string_or(result, "time", ""));
+    const char *id = json_string_or(result, "backup", "");
+    const char *time = json_string_or(result, "time", NULL);
+    if (time)
+        output_line(stdout, "Backup %s of %s is off the list. Its data stays in the repository.",
+                    id, time);
+    else
+        output_line(stdout, "Backup %s, which could not be read, is off the list.", id);
 }
 
 const struct verb verb_forget = {

@@ -1,6 +1,7 @@
 /* Taking one backup off the list by hand. */
 #include "requester/requester.h"
 
+#include "base/id.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -70,23 +71,49 @@ static int check_covered(const struct looking *looking, struct error *error)
     return 0;
 }
 
-int requester_forget(struct repository *repository, const char *backup, bool newest,
-                     json_t **ret_result, struct error *error)
+static int take_off(struct repository *repository, const char *id, const char *time,
+                    json_t **ret_result, struct error *error)
 {
-    CLEANUP_JSON json_t *manifest = repository_load(repository, backup, error);
-    CLEANUP_JSON json_t *covered = json_object();
-    if (!manifest)
-        return -1;
-    struct looking looking = {.manifest = manifest, .covered = covered};
-    if (!newest && (repository_list(repository, look_at, NULL, &looking, error) != 0 ||
-                    check_covered(&looking, error) != 0))
-        return -1;
-    const char *id = json_string_or(manifest, "id", "");
     if (repository_forget(repository, id, error) != 0)
         return -1;
     json_t *result = json_object();
     json_set_string(result, "backup", id);
-    json_set_string(result, "time", json_string_or(manifest, "time", ""));
+    json_set_string(result, "time", time);
     *ret_result = result;
     return 0;
+}
+
+/* Nobody can tell what one holds that cannot be read. It keeps retention from its work and `latest`
+ * from being told, so there must be a way to be rid of it: by its whole id only, since a beginning
+ * of one or `latest` might mean another. */
+static int forget_damaged(struct repository *repository, const char *backup, bool newest,
+                          struct error *damage, json_t **ret_result, struct error *error)
+{
+    struct id id;
+    bool whole = id_parse(backup, &id) == 0;
+    if (damage->kind == ERROR_DAMAGED && whole && newest) {
+        error_clear(damage);
+        return take_off(repository, id.text, NULL, ret_result, error);
+    }
+    if (damage->kind == ERROR_DAMAGED && strcmp(backup, "latest") != 0)
+        (void)error_advise(damage, "backup-unreadable",
+                           "its whole id and --newest take it off the list unread");
+    error_move(error, damage);
+    return -1;
+}
+
+int requester_forget(struct repository *repository, const char *backup, bool newest,
+                     json_t **ret_result, struct error *error)
+{
+    struct error damage = ERROR_INIT;
+    CLEANUP_JSON json_t *manifest = repository_load(repository, backup, &damage);
+    CLEANUP_JSON json_t *covered = json_object();
+    if (!manifest)
+        return forget_damaged(repository, backup, newest, &damage, ret_result, error);
+    struct looking looking = {.manifest = manifest, .covered = covered};
+    if (!newest && (repository_list(repository, look_at, NULL, &looking, error) != 0 ||
+                    check_covered(&looking, error) != 0))
+        return -1;
+    return take_off(repository, json_string_or(manifest, "id", ""),
+                    json_string_or(manifest, "time", ""), ret_result, error);
 }

@@ -138,7 +138,8 @@ int requester_retain(const struct requester_host *host, struct repository *repos
                      struct error *error);
 
 /* Take one backup, named as for show, off the list: {"backup","time"}. ERROR_REFUSED, unless
- * `newest`: it is the newest one of a VM or of a disk. Its data stays. */
+ * `newest`: it is the newest one of a VM or of a disk. ERROR_DAMAGED: it cannot be read; with
+ * `newest` and its whole id it goes all the same, and "time" is null. Its data stays. */
 int requester_forget(struct repository *repository, const char *backup, bool newest,
                      json_t **ret_result, struct error *error);
 

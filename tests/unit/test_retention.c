@@ -321,6 +321,37 @@ static void a_damaged_backup_stops_it(void **state)
     assert_non_null(strstr(json_string_or(result, "stopped", ""), "cannot be read"));
 }
 
+/* It would stop retention, and `latest`, for ever. */
+static void an_unreadable_backup_can_be_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error error = ERROR_INIT;
+    BACK_UP(0, "a:vda");
+    assert_int_equal(
+        fixture->backend->list(fixture->backend, "backups/", spoil, fixture->backend, &error), 1);
+    BACK_UP(1, "a:vda");
+    BACK_UP(2, "a:vda");
+    CLEANUP_JSON json_t *result = NULL;
+    assert_int_equal(requester_forget(fixture->repository, id_0, false, &result, &error), -1);
+    assert_int_equal(error.kind, ERROR_DAMAGED);
+    assert_string_equal(error_id(&error), "backup-unreadable");
+    error_clear(&error);
+    CLEANUP_FREE char *beginning = memory_format("%.8s", id_0);
+    assert_int_equal(requester_forget(fixture->repository, beginning, true, &result, &error), -1);
+    assert_int_equal(error.kind, ERROR_DAMAGED);
+    error_clear(&error);
+    assert_int_equal(requester_forget(fixture->repository, "latest", true, &result, &error), -1);
+    assert_string_equal(error_id(&error), "latest-unknown");
+    error_clear(&error);
+    assert_int_equal(requester_forget(fixture->repository, id_0, true, &result, &error), 0);
+    assert_string_equal(json_string_or(result, "backup", ""), id_0);
+    assert_null(json_string_or(result, "time", NULL));
+    assert_true(is_listed(fixture, "latest"));
+    CLEANUP_JSON json_t *retained = retain(fixture, 1, id_2);
+    assert_null(json_string_or(retained, "stopped", NULL));
+    assert_false(is_listed(fixture, id_1));
+}
+
 static int spoil_all_packs(void *context, const char *name, struct error *error)
 {
     char **names = context;
@@ -403,6 +434,7 @@ int main(void)
         ON(a_backup_of_the_future_stops_it),
         ON(what_was_just_made_stays),
         ON(a_damaged_backup_stops_it),
+        ON(an_unreadable_backup_can_be_forgotten),
         ON(what_stays_is_read_back_first),
         ON(forgetting_wants_a_whole_id),
         ON(the_newest_is_not_forgotten_by_accident),
