@@ -140,10 +140,12 @@ static bool is_temporary(const char *name)
 
 static void sweep_one(struct io *io, int directory, const char *name)
 {
-    int file = io->open_at(io, directory, name, O_RDONLY | O_NOFOLLOW, 0);
+    /* O_NONBLOCK: a pipe of such a name is none of ours, and must not block. */
+    int file = io->open_at(io, directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+    struct stat status;
     if (file < 0)
         return;
-    if (flock(file, LOCK_EX | LOCK_NB) == 0)
+    if (fstat(file, &status) == 0 && S_ISREG(status.st_mode) && flock(file, LOCK_EX | LOCK_NB) == 0)
         (void)io->unlink_at(io, directory, name, 0);
     (void)io->close(io, file);
 }

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -190,6 +191,21 @@ static void publish_new_only_and_sweep(void **state)
     rmdir(path);
 }
 
+static void the_sweep_passes_pipes_by(void **state)
+{
+    (void)state;
+    char path[64];
+    int directory = temporary_directory(path);
+    assert_int_equal(mkfifoat(directory, ".vmshadow-1234.tmp", 0600), 0);
+    (void)alarm(60); /* it would wait for a writer for ever */
+    assert_int_equal(publish_sweep(io_real(), directory, NULL), 0);
+    (void)alarm(0);
+    assert_int_equal(count_entries(path), 1);
+    unlinkat(directory, ".vmshadow-1234.tmp", 0);
+    close(directory);
+    rmdir(path);
+}
+
 static void append(const char *path, const char *text)
 {
     int file = open(path, O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0600);
@@ -314,6 +330,7 @@ int main(void)
         cmocka_unit_test(json_names_the_fault),
         cmocka_unit_test(publish_is_all_or_nothing),
         cmocka_unit_test(publish_new_only_and_sweep),
+        cmocka_unit_test(the_sweep_passes_pipes_by),
         cmocka_unit_test(file_identity_follows_the_file),
         cmocka_unit_test(process_runs_and_is_bounded),
         cmocka_unit_test(workers_stop_at_the_first_error),
