@@ -38,7 +38,9 @@ static const char *consistency_text(const char *word)
 static void print_times(const json_t *vm)
 {
     static const char *const names[][2] = {
-        {"frozen_from", "Frozen from"}, {"instant", "Instant"}, {"thawed", "Thawed"}};
+        {"frozen_from", "Frozen from"}, {"paused_from", "Paused from"}, {"instant", "Instant"},
+        {"thawed", "Thawed"},           {"returned", "Returned"},
+    };
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         const char *time = json_string_or(vm, names[i][0], NULL);
         if (time)
@@ -120,7 +122,7 @@ const struct verb verb_show = {
     .summary = "show a backup and the time line of its run",
     .description =
         "Shows for each VM of a backup the method, what its data is consistent to, when it "
-        "was frozen and when its instant was, its disks with those that were left out "
+        "was frozen or paused and when its instant was, its disks with those that were left out "
         "and why; then the record of the run as a time line: every VSS event of the "
         "writers and stage of the providers with start, duration and result.\n"
         "BACKUP is an id, the beginning of one (at least 4 characters), or latest.",

@@ -62,18 +62,20 @@ static void add_span(struct rows *rows, const char *vm, const char *what, int64_
 }
 
 /* What the writer told of a VM: from when on its guest was frozen, or it was saved and paused, and
- * the instant in it. */
+ * the instant in it, which a saved VM stays at until it returns. */
 static void add_vm(struct rows *rows, const json_t *vm)
 {
     const char *name = json_string_or(vm, "name", "");
     const json_t *pause = json_object_get(vm, "pause");
     int64_t instant = json_integer_or(vm, "instant_ns", 0),
-            paused = json_integer_or(pause, "paused_ns", 0);
+            paused = json_integer_or(pause, "paused_ns", 0),
+            saved = json_integer_or(pause, "saved_ns", 0);
     add_span(rows, name, "paused", paused, json_integer_or(pause, "returned_ns", 0));
-    add_span(rows, name, "memory saved", paused, json_integer_or(pause, "saved_ns", 0));
+    add_span(rows, name, "memory saved", paused, saved);
     add_span(rows, name, "frozen", json_integer_or(vm, "frozen_from_ns", 0),
              json_integer_or(vm, "thawed_ns", 0));
     add_span(rows, name, "instant", instant, instant);
+    add_span(rows, name, "instant", saved, json_integer_or(pause, "returning_ns", 0));
 }
 
 static int by_start(const void *left, const void *right)

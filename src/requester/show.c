@@ -34,12 +34,20 @@ static void set_time(json_t *vm, const char *name, int64_t monotonic, int64_t of
     json_set_string(vm, name, text);
 }
 
+/* Memory and disks of a VM that is saved do not change from the end of the save until its return:
+ * its instant is the beginning of that. One that was paused before, and stays so, was not paused
+ * by this backup. */
 static void add_derived(json_t *vm, int64_t offset)
 {
+    const json_t *pause = json_object_get(vm, "pause");
+    bool was_running = json_integer_or(vm, "paused_ms", 0) > 0;
+    int64_t saved = json_integer_or(pause, "saved_ns", 0);
     json_set_string(vm, "consistency", consistency_of(vm));
     set_time(vm, "frozen_from", json_integer_or(vm, "frozen_from_ns", 0), offset);
-    set_time(vm, "instant", json_integer_or(vm, "instant_ns", 0), offset);
+    set_time(vm, "paused_from", was_running ? json_integer_or(pause, "paused_ns", 0) : 0, offset);
+    set_time(vm, "instant", saved > 0 ? saved : json_integer_or(vm, "instant_ns", 0), offset);
     set_time(vm, "thawed", json_integer_or(vm, "thawed_ns", 0), offset);
+    set_time(vm, "returned", was_running ? json_integer_or(pause, "returned_ns", 0) : 0, offset);
 }
 
 /* The record of the run; NULL with the error. */

@@ -99,8 +99,13 @@ held_backup() {
     (($(of "$saved" '.pause.save_ms + .pause.instant_ms + .pause.resume_ms') >= $(of "$saved" .paused_ms)))
     [ "$(jq -c '[.vms[] | select(.pause) | [.name, .consistency, .saved_state.continues]] | sort' <<<"$result")" = \
         "$(jq -nc --arg p "$paused" --arg s "$saved" '[[$p, "saved-state", "paused"], [$s, "saved-state", "running"]]')" ]
+    # As times of day: the instant lies within the pause; one that was paused before has an instant only.
+    [ "$(of "$saved" '.paused_from < .instant and .instant < .returned and (.instant | test("^20.*[.][0-9]{3}Z$"))')" = true ]
+    [ "$(of "$paused" '[.paused_from, .returned, .instant != null] | tostring')" = "[null,null,true]" ]
     run -0 --separate-stderr vmshadow show latest
     [[ "$output" =~ \ vm\ +paused\ +"VM $saved" && "$output" =~ \ vm\ +"memory saved"\ +"VM $saved" ]]
+    [[ "$output" =~ \ vm\ +instant\ +"VM $saved" && "$output" =~ \ vm\ +instant\ +"VM $paused" ]]
+    [[ "$output" == *"VM name: '$saved'"*"Paused from: 20"*"Instant: 20"*"Returned: 20"*"Paused for: "*"VM name: '$stopped'"* ]]
 }
 
 @test "a paused VM is saved again and again, by vmshadow and by libvirt" {
