@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -58,6 +59,7 @@ static _Noreturn void run_child(const char *command, char **environment, int inp
     for (int number = 1; number < 32; number++)
         (void)signal(number, SIG_DFL);
     (void)setpgid(0, 0);
+    (void)umask(0022); /* ours is for secrets; what a command makes is for whom it likes */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent || dup2(input, 0) < 0 || dup2(2, 1) < 0)
         _exit(127);

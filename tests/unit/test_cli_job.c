@@ -151,6 +151,18 @@ static void a_command_gets_the_report(void **state)
     free(large);
 }
 
+static void what_a_command_makes_is_not_secret(void **state)
+{
+    (void)state;
+    struct error error;
+    CLEANUP_FREE char *command = memory_format("umask >%s/umask", directory);
+    mode_t before = umask(0077);
+    assert_int_equal(call(command, "", 20 * CLOCK_SECOND, &error), 0);
+    (void)umask(before);
+    CLEANUP_FREE char *text = read_text("umask");
+    assert_string_equal(text, "0022\n");
+}
+
 static void a_command_that_fails_is_told(void **state)
 {
     (void)state;
@@ -211,6 +223,7 @@ int main(void)
         cmocka_unit_test(the_last_success_outlives_a_failure),
         cmocka_unit_test(links_are_not_followed),
         cmocka_unit_test(a_command_gets_the_report),
+        cmocka_unit_test(what_a_command_makes_is_not_secret),
         cmocka_unit_test(a_command_that_fails_is_told),
         cmocka_unit_test(what_takes_too_long_is_ended_with_all_of_it),
         cmocka_unit_test(what_a_command_leaves_behind_is_ended),
