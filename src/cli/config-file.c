@@ -20,6 +20,7 @@ struct reading {
     struct config_file *file;
     const char *next, *end; /* of the text */
     unsigned line;
+    config_tell *tell;
     struct error *error;
 };
 
@@ -70,6 +71,16 @@ static int refuse(struct reading *reading, const char *why)
                      why);
 }
 
+/* Is the line that was refused only told? */
+static bool is_passed_over(struct reading *reading)
+{
+    if (!reading->tell)
+        return false;
+    reading->tell(reading->error);
+    error_clear(reading->error);
+    return true;
+}
+
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -109,12 +120,13 @@ static char *read_line(char *buffer, int size, void *stream)
     reading->line++;
     if (length && reading->next[length - 1] == '\r')
         length--;
-    if (check_line(reading, reading->next, length) < 0)
+    int result = check_line(reading, reading->next, length);
+    if (result == 0 && length + 2 > (size_t)size)
+        result = refuse(reading, "the line is too long for the library that parses it");
+    if (result < 0 && !is_passed_over(reading))
         return NULL;
-    if (length + 2 > (size_t)size) {
-        (void)refuse(reading, "the line is too long for the library that parses it");
-        return NULL;
-    }
+    if (result < 0)
+        length = 0; /* an empty line, so that the library counts it */
     memcpy(buffer, reading->next, length);
     memcpy(buffer + length, "\n", 2);
     reading->next = newline ? newline + 1 : reading->end;
@@ -127,14 +139,17 @@ static int take_line(void *context, const char *section, const char *key, const 
     (void)section;
     if (error_is_set(reading->error))
         return 0;
-    if (!*key)
-        return refuse(reading, "the key is missing: write KEY = VALUE") == 0;
+    if (!*key) {
+        (void)refuse(reading, "the key is missing: write KEY = VALUE");
+        return is_passed_over(reading);
+    }
     struct config_line line = {memory_copy_string(key), memory_copy_string(value), reading->line};
     ARRAY_APPEND(reading->file->lines, reading->file->count, line);
     return 1;
 }
 
-int config_file_read(const char *path, struct config_file *ret_file, struct error *error)
+int config_file_read(const char *path, struct config_file *ret_file, config_tell *tell,
+                     struct error *error)
 {
     struct error fault = ERROR_INIT;
     CLEANUP_FREE char *text = NULL;
@@ -142,11 +157,12 @@ int config_file_read(const char *path, struct config_file *ret_file, struct erro
     *ret_file = (struct config_file){.path = memory_copy_string(path)};
     if (read_text(path, &text, &size, error) < 0)
         return -1;
-    struct reading reading = {ret_file, text, text + size, 0, &fault};
+    struct reading reading = {ret_file, text, text + size, 0, tell, &fault};
     int wrong = ini_parse_stream(read_line, &reading, take_line, &reading);
     if (wrong && !error_is_set(&fault)) {
         reading.line = (unsigned)wrong;
         (void)refuse(&reading, "this is no line of the form KEY = VALUE");
+        (void)is_passed_over(&reading);
     }
     if (!error_is_set(&fault))
         return 0;

@@ -1,5 +1,6 @@
 /* vmshadow config: every setting with its value, and where that comes from. */
 #include "cli/config.h"
+#include "cli/job.h"
 #include "cli/output.h"
 #include "cli/verb.h"
 
@@ -60,7 +61,6 @@ static void show_verb(struct showing *showing, const struct verb *verb, enum opt
 
 static int run(const struct options *options, json_t **ret_result, struct error *error)
 {
-    (void)error;
     const char *job = options->operand_count ? options->operands[0] : NULL;
     struct showing showing = {.options = options, .settings = json_array()};
     enum option_scope least = job ? OPTION_JOB : OPTION_SETTING;
@@ -77,7 +77,7 @@ static int run(const struct options *options, json_t **ret_result, struct error 
     json_set(result, "jobs", config_jobs());
     json_set(result, "settings", showing.settings);
     *ret_result = result;
-    return 0;
+    return job ? job_check_selection(options, error) : 0;
 }
 
 static void print(const struct options *options, const json_t *result)
@@ -109,8 +109,8 @@ const struct verb verb_config = {
     .description =
         "Shows every key of vmshadow.conf, or with JOB every key of that job, with the value that "
         "counts and the place that gave it: the command line, the environment, FILE:LINE or the "
-        "default. The files are checked: the first wrong line is told, and the exit status says "
-        "so. No VM is touched.",
+        "default. The files are checked: the first wrong line, and a job that does not say which "
+        "VMs it means, is told, and the exit status says so. No VM is touched.",
     .maximum = 1,
     .job = true,
     .size = sizeof(struct options),

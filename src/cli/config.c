@@ -1,10 +1,10 @@
 #include "cli/config.h"
 
 #include "base/memory.h"
-#include "cli/config-file.h"
 #include "cli/verb.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <string.h>
 
 enum { JOB_LENGTH = 100, KEY_LENGTH = 64, JOBS_LIMIT = 4096 };
@@ -129,12 +129,18 @@ static int apply_line(struct options *options, const struct option_rule *rules,
 }
 
 static int apply_file(struct options *options, const struct option_rule *rules, const char *path,
-                      bool in_job, struct error *error)
+                      bool in_job, config_tell *tell, struct error *error)
 {
     struct config_file file;
-    int result = config_file_read(path, &file, error);
-    for (size_t i = 0; result == 0 && i < file.count; i++)
+    int result = config_file_read(path, &file, tell, error);
+    for (size_t i = 0; result == 0 && i < file.count; i++) {
         result = apply_line(options, rules, &file, i, in_job, error);
+        if (result < 0 && tell) {
+            tell(error);
+            error_clear(error);
+            result = 0;
+        }
+    }
     config_file_clear(&file);
     if (result < 0 && error->kind == ERROR_USAGE && !error->id[0])
         return error_advise(error, "configuration-line",
@@ -169,8 +175,8 @@ static int apply_job(struct options *options, const struct option_rule *rules, c
     if (config_check_job(job, error) < 0)
         return -1;
     CLEANUP_FREE char *path = memory_format("%s/jobs.d/%s.conf", config_directory(), job);
-    if (access(path, F_OK) == 0)
-        return apply_file(options, rules, path, true, error);
+    if (access(path, F_OK) == 0 || errno != ENOENT)
+        return apply_file(options, rules, path, true, NULL, error);
     (void)error_set(error, ERROR_NOT_FOUND, "there is no job %s: %s is not there", job, path);
     return error_advise(error, "no-such-job", "write that file as vmshadow.conf(5) describes");
 }
@@ -182,10 +188,19 @@ int config_apply(struct options *options, const struct option_rule *rules, const
         return -1;
     CLEANUP_FREE char *path = memory_format("%s/vmshadow.conf", config_directory());
     struct error fault = ERROR_INIT;
-    if (apply_file(options, rules, path, false, &fault) == 0 || fault.kind == ERROR_NOT_FOUND)
+    if (apply_file(options, rules, path, false, NULL, &fault) == 0 || fault.kind == ERROR_NOT_FOUND)
         return 0;
     error_move(error, &fault);
     return -1;
+}
+
+void config_rescue(struct options *options, const struct option_rule *rules, config_tell *tell)
+{
+    CLEANUP_FREE char *path = memory_format("%s/vmshadow.conf", config_directory());
+    struct error fault = ERROR_INIT;
+    if (apply_file(options, rules, path, false, tell, &fault) < 0 && fault.kind != ERROR_NOT_FOUND)
+        tell(&fault);
+    error_clear(&fault);
 }
 
 /* ---- Jobs ---------------------------------------------------------------------------------- */

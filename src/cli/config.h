@@ -13,6 +13,7 @@
 #define CLI_CONFIG_H
 
 #include "base/json.h"
+#include "cli/config-file.h"
 #include "cli/options.h"
 
 /* Take what the files say into the options of a verb, whose table is `rules`: first the file of
@@ -20,6 +21,10 @@
  * Other errors: ERROR_USAGE as above; ERROR_REFUSED, a file that others can write. */
 int config_apply(struct options *options, const struct option_rule *rules, const char *job,
                  struct error *error);
+
+/* The same from vmshadow.conf for a command that must not be kept from its work: each line that is
+ * wrong, and a file that is not read, is handed to `tell` and passed over. */
+void config_rescue(struct options *options, const struct option_rule *rules, config_tell *tell);
 
 /* The directory; owned by the environment or static. */
 const char *config_directory(void);

@@ -5,10 +5,12 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cli/config.h"
 #include "cli/job-ending.h"
 #include "cli/observer.h"
 #include "cli/output.h"
 #include "cli/repository-option.h"
+#include "cli/verb.h"
 
 #include <errno.h>
 #include <string.h>
@@ -33,30 +35,30 @@ const struct option_rule job_rules[] = {
      .scope = OPTION_JOB},
     {"keep-last", '\0', OPTION_COUNT, "N", OFFSET(retention.last),
      "after a run without failure, keep the last N backups of the job and what the other rules "
-     "need, and take older ones off the list",
-     NULL, 1, KEEP_LIMIT, .scope = OPTION_SETTING},
+     "need, and take older ones off the list; 0: this rule is off",
+     NULL, 0, KEEP_LIMIT, .scope = OPTION_SETTING},
     {"keep-hourly", '\0', OPTION_COUNT, "N", OFFSET(retention.hourly),
-     "keep the newest of each of the last N hours that have a backup", NULL, 1, KEEP_LIMIT,
+     "keep the newest of each of the last N hours that have a backup", NULL, 0, KEEP_LIMIT,
      .scope = OPTION_SETTING},
-    {"keep-daily", '\0', OPTION_COUNT, "N", OFFSET(retention.daily), "the same for days", NULL, 1,
+    {"keep-daily", '\0', OPTION_COUNT, "N", OFFSET(retention.daily), "the same for days", NULL, 0,
      KEEP_LIMIT, .scope = OPTION_SETTING},
     {"keep-weekly", '\0', OPTION_COUNT, "N", OFFSET(retention.weekly), "the same for weeks", NULL,
-     1, KEEP_LIMIT, .scope = OPTION_SETTING},
+     0, KEEP_LIMIT, .scope = OPTION_SETTING},
     {"keep-monthly", '\0', OPTION_COUNT, "N", OFFSET(retention.monthly), "the same for months",
-     NULL, 1, KEEP_LIMIT, .scope = OPTION_SETTING},
+     NULL, 0, KEEP_LIMIT, .scope = OPTION_SETTING},
     {"keep-yearly", '\0', OPTION_COUNT, "N", OFFSET(retention.yearly), "the same for years", NULL,
-     1, KEEP_LIMIT, .scope = OPTION_SETTING},
+     0, KEEP_LIMIT, .scope = OPTION_SETTING},
     {"on-success", '\0', OPTION_TEXT, "COMMAND", OFFSET(on_success),
      "run COMMAND by the shell after a run without failure, with the report on its standard input",
-     .scope = OPTION_SETTING},
+     .scope = OPTION_SETTING, .none = true},
     {"on-failure", '\0', OPTION_TEXT, "COMMAND", OFFSET(on_failure), "the same after a failed run",
-     .scope = OPTION_SETTING},
+     .scope = OPTION_SETTING, .none = true},
     {"report-format", '\0', OPTION_CHOICE, "text|json", OFFSET(report_format),
      "what these commands are given", report_formats, .scope = OPTION_SETTING, .standard = "text"},
     {"metrics-directory", '\0', OPTION_PATH, "DIR", OFFSET(metrics_directory),
      "write figures of the run to DIR/vmshadow_JOB.prom, for the textfile collector of "
      "Prometheus' node_exporter",
-     .scope = OPTION_SETTING},
+     .scope = OPTION_SETTING, .none = true},
     {"wait-limit", '\0', OPTION_DURATION, "TIME", OFFSET(wait_limit),
      "give up when another run holds a VM for longer than TIME", NULL, CLOCK_SECOND,
      24 * 3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "30min"},
@@ -79,15 +81,29 @@ struct job {
 
 /* ---- The selection ------------------------------------------------------------------------- */
 
-static int check_selection(const struct job_options *options, struct error *error)
+static const struct option_value *find_value(const struct options *options, const char *name)
 {
-    bool named = options->vms.count || options->tags.count;
-    if (options->backup.backup.selection.all && named)
-        return error_set(error, ERROR_USAGE, "job %s: all excludes vm and tag",
-                         options->backup.common.operands[0]);
-    if (options->backup.backup.selection.all || named)
+    for (size_t i = 0; i < options->value_count; i++)
+        if (strcmp(options->values[i].rule->name, name) == 0)
+            return &options->values[i];
+    return NULL;
+}
+
+int job_check_selection(const struct options *options, struct error *error)
+{
+    const char *job = options->operands[0];
+    const struct option_value *all = find_value(options, "all"), *named = find_value(options, "vm");
+    if (all && all->text && strcmp(all->text, "no") == 0)
+        all = NULL;
+    if (!named)
+        named = find_value(options, "tag");
+    if (all && named)
+        return error_set(error, ERROR_USAGE, "job %s: all (%s) excludes vm and tag (%s)", job,
+                         all->where, named->where);
+    if (all || named)
         return 0;
-    (void)error_set(error, ERROR_USAGE, "job %s names no VM", options->backup.common.operands[0]);
+    (void)error_set(error, ERROR_USAGE, "job %s names no VM: %s/jobs.d/%s.conf", job,
+                    config_directory(), job);
     return error_advise(error, "job-without-vms", "its file needs a line with vm, tag or all");
 }
 
@@ -311,7 +327,7 @@ static int retain(struct job *job, struct error *error)
 
 static int run_all(struct job *job, struct error *error)
 {
-    if (check_selection(job->options, error) < 0 ||
+    if (job_check_selection(&job->options->backup.common, error) < 0 ||
         repository_option_open(&job->options->backup.common, &job->repository, error) < 0)
         return -1;
     if (run_sets(job, error) < 0)
@@ -354,4 +370,30 @@ int job_run(const struct job_options *options, json_t **ret_report, struct error
     json_decref(job.retention);
     repository_free(job.repository);
     return result;
+}
+
+static void ignore(const struct error *error)
+{
+    (void)error;
+}
+
+void job_refused(struct job_options *options, const struct error *error)
+{
+    struct job job = {.name = options->backup.common.operands[0], .sets = json_array()};
+    struct error fault = *error;
+    if (config_check_job(job.name, NULL) == 0) {
+        (void)gethostname(job.host_name, sizeof job.host_name - 1);
+        job.first = *error;
+        (void)error_prefix(&fault, "job %s: ", job.name);
+        /* A wrong line of the job keeps the other file from being read, which may have it. */
+        config_rescue(&options->backup.common, verb_run.options, ignore);
+        struct job_options quiet = *options;
+        quiet.on_success = quiet.on_failure = NULL;
+        if (error->kind == ERROR_NOT_FOUND)
+            quiet.metrics_directory = NULL;
+        CLEANUP_JSON json_t *report =
+            output_add_error(make_report(&job, clock_wall(), clock_monotonic()), &fault);
+        job_end(&quiet, report);
+    }
+    json_decref(job.sets);
 }

@@ -28,6 +28,15 @@ extern const struct option_rule job_rules[];
  */
 int job_run(const struct job_options *options, json_t **ret_report, struct error *error);
 
+/* The configuration of the job is wrong, and it is not run: journal and, where a job of this name
+ * is there, figures tell of it, but no command, since nobody knows which one was
+ * meant. What vmshadow.conf says is added to the options for that. */
+void job_refused(struct job_options *options, const struct error *error);
+
+/* Do the values of the job whose name is the operand say which VMs it means, and say it once?
+ * `options` of any verb that reads the job's file. ERROR_USAGE names the lines. */
+int job_check_selection(const struct options *options, struct error *error);
+
 /* The report as text; with the member "error" where the run failed. */
 void job_print(const json_t *report, FILE *file);
 

@@ -39,6 +39,10 @@ static int parse_flag(const char *text, const char *what, bool *ret_flag, struct
 static int parse_text(const struct option_rule *rule, const char *text, bool from_file,
                       const char *what, const char **ret_text, struct error *error)
 {
+    if (!*text && rule->none) {
+        *ret_text = NULL;
+        return 0;
+    }
     if (!*text)
         return error_set(error, ERROR_USAGE, "%s: %s is empty", what, rule->argument);
     if (rule->kind == OPTION_PATH && from_file && text[0] != '/')

@@ -84,6 +84,7 @@ struct option_rule {
     const char *const *choices; /* OPTION_CHOICE; ends with NULL */
     uint64_t minimum, maximum; /* SIZE, DURATION (ns), COUNT; maximum 0 = no limit but the type's */
     enum option_scope scope;
+    bool none;                       /* TEXT, PATH: "" is taken, too, and means NULL */
     const char *standard;            /* what holds when nothing is given, for people; may be NULL */
     const char *environment;         /* name of a variable that gives it; may be NULL */
     const struct option_rule *table; /* OPTION_TABLE */

@@ -72,6 +72,12 @@ static bool wants_json(int argc, char *const argv[])
     return false;
 }
 
+static void pass_over(const struct error *error)
+{
+    CLEANUP_FREE char *safe = output_safe(error->message);
+    log_warning("%s; going on without it", safe);
+}
+
 /* The command line first: it says which job. */
 static int read_options(const struct verb *verb, struct options *options, int argc,
                         char *const argv[], struct error *error)
@@ -84,13 +90,15 @@ static int read_options(const struct verb *verb, struct options *options, int ar
     if (options->help || options->version || verb->internal)
         return 0;
     const char *job = verb->job && options->operand_count ? options->operands[0] : NULL;
+    if (verb->rescues) {
+        config_rescue(options, verb->options, pass_over);
+        return 0;
+    }
     if (config_apply(options, verb->options, job, error) == 0)
         return 0;
-    if (!verb->rescues)
-        return -1;
-    log_warning("%s; going on with what stands before it", error->message);
-    error_clear(error);
-    return 0;
+    if (verb->refused)
+        verb->refused(options, error);
+    return -1;
 }
 
 static int run_verb(const struct verb *verb, int argc, char *const argv[])

@@ -13,6 +13,11 @@ static int run(const struct options *common, json_t **ret_result, struct error *
     return job_run((const struct job_options *)common, ret_result, error);
 }
 
+static void refused(struct options *common, const struct error *error)
+{
+    job_refused((struct job_options *)common, error);
+}
+
 static void print(const struct options *options, const json_t *result)
 {
     (void)options;
@@ -33,5 +38,6 @@ const struct verb verb_run = {
     .job = true,
     .size = sizeof(struct job_options),
     .run = run,
+    .refused = refused,
     .print = print,
 };

@@ -24,6 +24,9 @@ struct verb {
     /* 0, or -1 with the error. *ret_result may be set in both cases; NULL stays NULL when there is
      * nothing to print. */
     int (*run)(const struct options *options, json_t **ret_result, struct error *error);
+    /* Tell those who are not at the terminal that the configuration is wrong, so that run() is not
+     * called. NULL = nobody. */
+    void (*refused)(struct options *options, const struct error *error);
     /* Draw the result as text on standard output. NULL when run() gives no result. */
     void (*print)(const struct options *options, const json_t *result);
 };

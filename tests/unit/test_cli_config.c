@@ -138,6 +138,143 @@ static void each_value_knows_its_place(void **state)
     options_clear(common);
 }
 
+static void a_job_turns_off_what_holds_for_all(void **state)
+{
+    (void)state;
+    struct job_options options;
+    struct error error;
+    write_file("vmshadow.conf", "keep-last = 3\nkeep-yearly = 9\non-success = a\non-failure = b\n"
+                                "metrics-directory = /m\n");
+    write_file("jobs.d/nightly.conf", "keep-last = 0\nkeep-yearly = 0\non-success =\n"
+                                      "on-failure =\nmetrics-directory =\n");
+    assert_int_equal(READ_JOB(), 0);
+    assert_true(retention_is_off(&options.retention));
+    assert_null(options.on_success);
+    assert_null(options.on_failure);
+    assert_null(options.metrics_directory);
+    options_clear(&options.backup.common);
+}
+
+static int check_selection(const char *text, struct error *error)
+{
+    struct options options = {.json = false};
+    const char *const words[] = {"config", "nightly"};
+    write_file("jobs.d/nightly.conf", text);
+    *error = ERROR_INIT;
+    assert_int_equal(
+        options_parse(&options, verb_config.options, 0, 1, 2, (char *const *)words, error), 0);
+    assert_int_equal(config_apply(&options, verb_config.options, "nightly", error), 0);
+    json_t *result = NULL;
+    int outcome = verb_config.run(&options, &result, error);
+    assert_non_null(result);
+    json_decref(result);
+    options_clear(&options);
+    return outcome;
+}
+
+static void a_job_says_which_vms_it_means(void **state)
+{
+    (void)state;
+    struct error error;
+    CLEANUP_FREE char *both = memory_format("job nightly: all (%s/jobs.d/nightly.conf:2) excludes "
+                                            "vm and tag (%s/jobs.d/nightly.conf:1)",
+                                            directory, directory);
+    assert_int_equal(check_selection("vm = a\nall = yes\n", &error), -1);
+    assert_int_equal(error.kind, ERROR_USAGE);
+    assert_string_equal(error.message, both);
+    assert_int_equal(check_selection("tag = a\nall = yes\n", &error), -1);
+    assert_string_equal(error.message, both);
+    assert_int_equal(check_selection("all = no\n", &error), -1);
+    assert_string_equal(error_id(&error), "job-without-vms");
+    assert_non_null(strstr(error.message, "/jobs.d/nightly.conf"));
+    assert_int_equal(check_selection("all = yes\n", &error), 0);
+    assert_int_equal(check_selection("all = no\nvm = a\n", &error), 0);
+    assert_int_equal(check_selection("tag = a\n", &error), 0);
+}
+
+static size_t told;
+static char last_told[2048];
+
+static void tell(const struct error *error)
+{
+    told++;
+    (void)snprintf(last_told, sizeof last_told, "%s", error->message);
+}
+
+static void a_rescue_passes_wrong_lines_over(void **state)
+{
+    (void)state;
+    struct options options = {.json = false};
+    static const char *const lines[] = {"workerz = 3",      "workers = x", "[section]",
+                                        "  blanks = first", "= value",     "just words"};
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        CLEANUP_FREE char *text = memory_format("repo = /r\n%s\nconnect = test:///x\n", lines[i]);
+        CLEANUP_FREE char *place = memory_format("%s/vmshadow.conf:2: ", directory);
+        write_file("vmshadow.conf", text);
+        told = 0;
+        config_rescue(&options, verb_recover.options, tell);
+        assert_int_equal(told, 1);
+        assert_non_null(strstr(last_told, place));
+        assert_non_null(options.connect);
+        assert_string_equal(options.connect, "test:///x");
+        options_clear(&options);
+        options = (struct options){.json = false};
+    }
+    write_file("vmshadow.conf", "[s]\nworkerz = 1\nrepo = r\nconnect = test:///x\n");
+    told = 0;
+    config_rescue(&options, verb_recover.options, tell);
+    assert_int_equal(told, 3);
+    assert_string_equal(options.connect, "test:///x");
+    options_clear(&options);
+    options = (struct options){.json = false};
+    CLEANUP_FREE char *path = path_of("vmshadow.conf");
+    assert_int_equal(chmod(path, 0666), 0);
+    told = 0;
+    config_rescue(&options, verb_recover.options, tell);
+    assert_int_equal(told, 1);
+    assert_null(options.connect);
+    assert_int_equal(unlink(path), 0);
+    config_rescue(&options, verb_recover.options, tell);
+    assert_int_equal(told, 1);
+    options_clear(&options);
+}
+
+static void a_job_that_cannot_be_read_is_there(void **state)
+{
+    (void)state;
+    struct job_options options;
+    struct error error;
+    CLEANUP_FREE char *path = path_of("jobs.d/nightly.conf");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("nightly.conf", path), 0); /* to itself */
+    assert_int_equal(READ_JOB(), -1);
+    assert_non_null(strstr(error.message, "cannot read"));
+    options_clear(&options.backup.common);
+}
+
+static void a_run_that_is_refused_is_seen_in_the_figures(void **state)
+{
+    (void)state;
+    struct job_options options;
+    struct error error;
+    CLEANUP_FREE char *conf =
+        memory_format("metrics-directory = %s\non-failure = touch %s/ran\n", directory, directory);
+    CLEANUP_FREE char *figures = path_of("vmshadow_nightly.prom");
+    CLEANUP_FREE char *ran = path_of("ran");
+    write_file("vmshadow.conf", conf);
+    write_file("jobs.d/nightly.conf", "vm = a\nworkerz = 3\n");
+    assert_int_equal(READ_JOB(), -1);
+    verb_run.refused(&options.backup.common, &error);
+    CLEANUP_FILE FILE *file = fopen(figures, "re");
+    assert_non_null(file);
+    char text[4096];
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    text[size] = '\0';
+    assert_non_null(strstr(text, "vmshadow_job_success{job=\"nightly\"} 0\n"));
+    assert_int_equal(access(ran, F_OK), -1);
+    options_clear(&options.backup.common);
+}
+
 static void lists_add_up(void **state)
 {
     (void)state;
@@ -353,6 +490,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_stronger_place_wins),
         TEST(each_value_knows_its_place),
+        TEST(a_job_turns_off_what_holds_for_all),
+        TEST(a_job_says_which_vms_it_means),
+        TEST(a_rescue_passes_wrong_lines_over),
+        TEST(a_job_that_cannot_be_read_is_there),
+        TEST(a_run_that_is_refused_is_seen_in_the_figures),
         TEST(lists_add_up),
         TEST(wrong_lines_are_named),
         TEST(unused_values_are_checked_too),
