@@ -1,11 +1,12 @@
 #!/usr/bin/env bats
-# Each call to libvirt of a backup with a saved VM fails once, one after the other: the VM is as it was before each time, and nothing
-# is left. tools/failing-call.c stands in front of libvirt's library.
+# Each call to libvirt of a backup with a saved VM, and of a restore of one, fails once, one after the other: the VM is as it was before
+# each time, and nothing is left. tools/failing-call.c stands in front of libvirt's library.
 
 load helpers
 load product
 load saved
 
+saves=/var/lib/libvirt/qemu/save
 library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
 
 setup_file() {
@@ -87,4 +88,62 @@ fail_part() {
     fail_part after 1
     resumed
     run -0 vmshadow verify
+}
+
+@test "a VM that libvirt cannot save in place is saved and started again" {
+    before=$(cat "/run/libvirt/qemu/$saved.pid")
+    # VIR_ERR_OPERATION_UNSUPPORTED
+    VMSHADOW_TEST_FAIL_CODE=84 backup_failing virDomainSnapshotCreateXML
+    [ $status = 0 ] || fail "$(cat "$TMPDIR/output")"
+    [ "$(cat "$TMPDIR/call")" = virDomainSnapshotCreateXML ]
+    [ "$(cat "/run/libvirt/qemu/$saved.pid")" != "$before" ] || fail "it is the same QEMU"
+    wait_for 60 as_before
+}
+
+# restore_failing N: in which the N-th call fails.
+restore_failing() {
+    rm -f "$TMPDIR/call"
+    status=0
+    LD_PRELOAD=$library VMSHADOW_TEST_FAIL=$1:$TMPDIR/call timeout 120 "$VMSHADOW" restore latest >"$TMPDIR/output" 2>&1 3>&- ||
+        status=$?
+}
+
+# fail_restore LEAST COMMAND: the calls of a restore fail that are in $TMPDIR/call: the first of each name from the first that changes a
+# VM, without mere questions about a VM. COMMAND tells whether all is as it has to be then; LEAST is how many fail the restore at least.
+fail_restore() {
+    local number name failed=0 rounds=0
+    for number in $(awk '/^virDomain(Undefine|DefineXML)/ { on = 1 }
+        on && !/Domain(Is|Has|GetXML|GetAuto)/ && !seen[$0]++ { print NR }' "$TMPDIR/call"); do
+        restore_failing "$number"
+        name=$(cat "$TMPDIR/call")
+        echo "$number $name: status $status: $(grep '^vmshadow:' "$TMPDIR/output" | tail -n 1)"
+        wait_for 60 "$2" || fail "call $number ($name): status $status: $(cat "$TMPDIR/output")" || return
+        rounds=$((rounds + 1))
+        [ $status = 0 ] || failed=$((failed + 1))
+    done
+    echo "# $rounds calls, $failed fail the restore" >&3
+    ((failed >= $1)) || fail "only $failed fail the restore"
+}
+
+# is_saved: the VM is saved, the old one or the new one, and nothing else is there.
+is_saved() {
+    nothing_left && [ "$(ls -A $saves)" = "$saved.save" ] && [ -z "$(find "$images" -name '*vmshadow*')" ] || return
+    [ "$(virsh -q dominfo --domain "$saved" | sed -n 's/^Managed save: *//p')" = yes ] &&
+        diff <(virsh -q dumpxml --inactive --domain "$saved") "$TMPDIR/saved.xml"
+}
+
+@test "each kind of call of a restore over a saved VM fails once: it is saved, and continues" {
+    virsh -q dumpxml --inactive "$saved" >"$TMPDIR/saved.xml" # libvirt orders controllers when it reads its own XML again
+    virsh -q managedsave --domain "$saved"
+    virsh -q define "$TMPDIR/saved.xml"
+    virsh -q dumpxml --inactive "$saved" >"$TMPDIR/saved.xml"
+    run -0 vmshadow backup "$saved"
+    restore_failing 0
+    cat "$TMPDIR/output"
+    [ $status = 0 ]
+    wait_for 60 is_saved
+    fail_restore 4 is_saved
+    virsh -q start --domain "$saved" 3>&-
+    vm_wait_channel "$saved"
+    [ "$(vm_command "$saved" bootid)" = "$(cat "$VMSHADOW_TEST_DIR/bootid")" ]
 }

@@ -4,6 +4,8 @@
  *
  *   VMSHADOW_TEST_FAIL=N:FILE   N = 1 is the first call; its name is written to FILE, and nothing
  *                               when it was not reached. N = 0: none fails, all names are written.
+ *   VMSHADOW_TEST_FAIL=NAME:FILE  each call of that function fails.
+ *   VMSHADOW_TEST_FAIL_CODE=N     with this code of libvirt, VIR_ERR_INTERNAL_ERROR unless given.
  *
  * A watchdog is left alone: it is what puts things right.
  *
@@ -31,6 +33,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 /* Set once. */
 static bool is_on;
 static unsigned long wanted;
+static char wanted_name[64]; /* "" = the number is wanted */
+static int code = VIR_ERR_INTERNAL_ERROR;
 static int names = -1;
 /* Atomic. */
 static atomic_ulong counted;
@@ -54,6 +58,10 @@ static void read_environment(void)
     if (!path || is_watchdog())
         return;
     wanted = strtoul(text, NULL, 10);
+    if (strncmp(text, "vir", 3) == 0)
+        (void)snprintf(wanted_name, sizeof wanted_name, "%.*s", (int)(path - text), text);
+    if (getenv("VMSHADOW_TEST_FAIL_CODE"))
+        code = (int)strtol(getenv("VMSHADOW_TEST_FAIL_CODE"), NULL, 10);
     /* High, so that a descriptor of the program keeps the number that it has without this. */
     int file = open(path + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     names = file < 0 ? -1 : fcntl(file, F_DUPFD_CLOEXEC, 200);
@@ -67,10 +75,10 @@ static _Thread_local bool has_failed;
 virErrorPtr virGetLastError(void)
 {
     static virErrorPtr (*real)(void);
-    static virError fault = {.code = VIR_ERR_INTERNAL_ERROR,
-                             .domain = VIR_FROM_NONE,
+    static virError fault = {.domain = VIR_FROM_NONE,
                              .level = VIR_ERR_ERROR,
                              .message = (char *)"made to fail by a test"};
+    fault.code = code;
     if (has_failed)
         return &fault;
     if (!real)
@@ -84,8 +92,9 @@ static bool fails(const char *name)
     (void)pthread_once(&once, read_environment);
     if (!is_on)
         return false;
-    has_failed = atomic_fetch_add(&counted, 1) + 1 == wanted;
-    if (has_failed || wanted == 0)
+    bool is_it = atomic_fetch_add(&counted, 1) + 1 == wanted;
+    has_failed = *wanted_name ? strcmp(name, wanted_name) == 0 : is_it;
+    if (has_failed || (wanted == 0 && !*wanted_name))
         (void)dprintf(names, "%s\n", name);
     return has_failed;
 }
@@ -134,15 +143,21 @@ CALL(virDomainListAllCheckpoints, -1)
 CALL(virDomainLookupByName, 0)
 CALL(virDomainLookupByUUIDString, 0)
 CALL(virDomainManagedSave, -1)
+CALL(virDomainManagedSaveDefineXML, -1)
+CALL(virDomainManagedSaveRemove, -1)
 CALL(virDomainMemoryStats, -1)
 CALL(virDomainQemuAgentCommand, 0)
 CALL(virDomainRestoreFlags, -1)
 CALL(virDomainResume, -1)
 CALL(virDomainSaveFlags, -1)
+CALL(virDomainSaveImageGetXMLDesc, 0)
+CALL(virDomainSetAutostart, -1)
 CALL(virDomainSnapshotCreateXML, 0)
 CALL(virDomainSnapshotNum, -1)
 CALL(virDomainSuspend, -1)
 CALL(virDomainUndefineFlags, -1)
+CALL(virDomainUpdateDeviceFlags, -1)
+CALL(virNetworkGetXMLDesc, 0)
 CALL(virNetworkIsActive, -1)
 CALL(virNetworkLookupByName, 0)
 CALL(virStoragePoolGetXMLDesc, 0)
