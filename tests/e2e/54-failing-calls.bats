@@ -16,6 +16,7 @@ setup_file() {
 
 teardown_file() {
     saved_teardown
+    vm_destroy_everything lost
     product_teardown
 }
 
@@ -146,4 +147,41 @@ is_saved() {
     virsh -q start --domain "$saved" 3>&-
     vm_wait_channel "$saved"
     [ "$(vm_command "$saved" bootid)" = "$(cat "$VMSHADOW_TEST_DIR/bootid")" ]
+}
+
+# is_lost: nothing of the VM is there, or all of it when the restore was done.
+is_lost() {
+    nothing_left || return
+    if [ $status = 0 ]; then
+        [ "$(ls -A $saves)" = lost.save ] || fail "$(ls -A $saves)" || return
+        vm_destroy_everything lost
+    fi
+    [ -z "$(ls -A $saves; find "$images" -name 'lost*')" ] || fail "$(ls -A $saves "$images")" || return
+    [ -z "$(virsh -q list --all --name | grep -x lost)" ] || fail "lost is defined"
+}
+
+@test "each kind of call of a restore of a lost VM, with its adapters cut, fails once: nothing is left of it" {
+    ip link add front type bridge
+    ip link set front up
+    echo "<network><name>lab</name><bridge name='labbridge'/></network>" >"$TMPDIR/lab.xml"
+    virsh -q net-define "$TMPDIR/lab.xml"
+    virsh -q net-start lab
+    vm_define lost --no-agent --memory 128 --xml "
+        <interface type='bridge'><source bridge='front'/><model type='virtio'/></interface>
+        <interface type='network'><source network='lab'/><model type='virtio'/></interface>"
+    vm_boot lost
+    virsh -q managedsave --domain lost
+    run -0 vmshadow backup lost
+    vm_destroy_everything lost
+    virsh -q net-destroy lab # it is not active: what is loaded has to be told again
+    ip link delete front     # it is not there: its link is cut
+    restore_failing 0
+    cat "$TMPDIR/output"
+    [ $status = 0 ]
+    for name in virDomainDefineXMLFlags virDomainRestoreFlags virDomainUpdateDeviceFlags virDomainManagedSave \
+        virDomainManagedSaveDefineXML; do
+        grep -qx $name "$TMPDIR/call"
+    done
+    wait_for 60 is_lost
+    fail_restore 5 is_lost
 }
