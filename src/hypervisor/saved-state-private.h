@@ -14,10 +14,11 @@ struct saved_state {
     int64_t limit;
     char *directory, *image;
     char *snapshot_xml; /* for the memory snapshot */
-    char **disk_files;  /* what the VM writes to; NULL-terminated */
+    char **disk_files;  /* what the VM writes to, "" = without a path; NULL-terminated */
     uint64_t steps[5];  /* of undo, in the order they were added */
     size_t step_count;
     uint64_t return_step; /* the last of them */
+    int64_t deadline;     /* of the pause, monotonic */
 
     struct saved_state_times times;
 };

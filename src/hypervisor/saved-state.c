@@ -15,6 +15,13 @@
 
 /* ---- Prepare ---- */
 
+/* "" = it has no path. */
+static char *disk_file(const struct disk *disk)
+{
+    bool has_path = disk->layer_count && disk->layers[0].path;
+    return memory_copy_string(has_path ? disk->layers[0].path : "");
+}
+
 static struct saved_state *state_new(const struct saved_state_settings *settings,
                                      const struct domain *domain)
 {
@@ -33,10 +40,8 @@ static struct saved_state *state_new(const struct saved_state_settings *settings
     state->image = memory_format("%s/image", state->directory);
     state->snapshot_xml = saved_state_snapshot_xml(domain, state->image);
     for (size_t i = 0; i < domain->disk_count; i++)
-        if (!domain->disks[i].read_only && domain->disks[i].layer_count &&
-            domain->disks[i].layers[0].path)
-            ARRAY_APPEND(state->disk_files, files,
-                         memory_copy_string(domain->disks[i].layers[0].path));
+        if (!domain->disks[i].read_only && domain->disks[i].source_type[0] != '\0')
+            ARRAY_APPEND(state->disk_files, files, disk_file(&domain->disks[i]));
     ARRAY_APPEND(state->disk_files, files, NULL);
     return state;
 }
@@ -191,13 +196,33 @@ static int save_in_place(struct saved_state *state, struct error *error)
     return 0;
 }
 
+static int lease_return(const struct saved_state *state, struct error *error)
+{
+    CLEANUP_FREE char *what = memory_format("VM %s was paused longer than the limit of %.10g s",
+                                            state->name, (double)state->limit / CLOCK_SECOND);
+    return undo_lease(state->undo, state->return_step, state->deadline, what, error);
+}
+
+/* From now on the VM is started from the image. Only one such step is known: the old one would take
+ * a VM that is off for nothing to do, and remove the image that could not be started yet. */
+static int replace_return_step(struct saved_state *state, struct error *error)
+{
+    uint64_t old = state->return_step;
+    if (add_return_step(state, true, error) != 0 || lease_return(state, error) != 0 ||
+        undo_strike(state->undo, old, error) != 0)
+        return -1;
+    state->step_count--;
+    state->steps[state->step_count - 1] = state->return_step;
+    return 0;
+}
+
 static int save_and_start(struct saved_state *state, struct error *error)
 {
     if (!state->persistent)
         return error_set(error, ERROR_REFUSED,
                          "VM %s is transient: it cannot be saved and started again", state->name);
     CLEANUP_CALL struct call call = CALL_NONE;
-    if (add_return_step(state, true, error) != 0 ||
+    if (replace_return_step(state, error) != 0 ||
         call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
         return -1;
     point_reached("before save");
@@ -231,10 +256,8 @@ static int save(struct saved_state *state, struct error *error)
 
 int saved_state_take(struct saved_state *state, struct error *error)
 {
-    CLEANUP_FREE char *what = memory_format("VM %s was paused longer than the limit of %lld s",
-                                            state->name, (long long)(state->limit / CLOCK_SECOND));
-    if (undo_lease(state->undo, state->return_step, clock_monotonic() + state->limit, what,
-                   error) != 0)
+    state->deadline = clock_monotonic() + state->limit;
+    if (lease_return(state, error) != 0)
         return -1;
     point_reached("before pause");
     if (pause_vm(state, error) != 0 || save(state, error) != 0)

@@ -75,37 +75,55 @@ static int look(virDomainPtr domain, enum finding *ret_finding, int *ret_reason,
 
 /* ---- Acting ---- */
 
-/* 1 = a disk was written to after the image: somebody has started the VM since. */
+static bool is_later(const struct timespec *time, const struct timespec *than)
+{
+    return time->tv_sec > than->tv_sec ||
+           (time->tv_sec == than->tv_sec && time->tv_nsec > than->tv_nsec);
+}
+
+/* 1 = a disk was written to after the image: somebody has started the VM since. -1 = nobody can
+ * tell: a device, a disk of the network and one that is not there have no such time. */
 static int is_outdated(const struct returning *returning)
 {
     struct stat image, disk;
     size_t index;
     json_t *path;
+    bool unknown = false;
     if (stat(returning->image, &image) != 0)
         return 1;
     json_array_foreach(json_object_get(returning->arguments, "disks"), index, path)
     {
         const char *text = json_string_value(path);
         if (!text || stat(text, &disk) != 0 || !S_ISREG(disk.st_mode))
-            continue;
-        if (disk.st_mtim.tv_sec > image.st_mtim.tv_sec ||
-            (disk.st_mtim.tv_sec == image.st_mtim.tv_sec &&
-             disk.st_mtim.tv_nsec > image.st_mtim.tv_nsec))
+            unknown = true;
+        else if (is_later(&disk.st_mtim, &image.st_mtim))
             return 1;
     }
-    return 0;
+    return unknown ? -1 : 0;
+}
+
+static int refuse_to_guess(const struct returning *returning, struct error *error)
+{
+    (void)error_set(error, ERROR_REFUSED,
+                    "VM %s is off, its memory was saved, and its disks do not tell whether it has "
+                    "run since",
+                    returning->name);
+    return error_advise(error, "memory-perhaps-outdated",
+                        "if it has not run since: virsh restore %s%s; if it has: remove that file",
+                        returning->image, returning->was_paused ? " --paused" : "");
 }
 
 /* Only a VM that is off because of our save is started; libvirtd forgets the reason when it is
- * started anew, and then the disks tell. 1 = nothing is left to do. */
+ * started anew, and then the disks tell, or a person. 1 = nothing is left to do. */
 static int start_again(const struct returning *returning, struct call *call, int reason,
                        struct error *error)
 {
     bool ours = reason == VIR_DOMAIN_SHUTOFF_SAVED || reason == VIR_DOMAIN_SHUTOFF_UNKNOWN;
     if (!returning->restart || !ours || !saved_state_is_whole(returning->image))
         return 1;
-    if (reason == VIR_DOMAIN_SHUTOFF_UNKNOWN && is_outdated(returning))
-        return 1;
+    int outdated = reason == VIR_DOMAIN_SHUTOFF_UNKNOWN ? is_outdated(returning) : 0;
+    if (outdated != 0)
+        return outdated > 0 ? 1 : refuse_to_guess(returning, error);
     unsigned flags = returning->was_paused ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;
     if (VIR(virDomainRestoreFlags(call->connection, returning->image, NULL, flags)) == 0)
         return 1;

@@ -5,6 +5,8 @@ load helpers
 load product
 load saved
 
+library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
+
 setup_file() {
     product_setup
     saved_setup
@@ -22,6 +24,21 @@ teardown_file() {
 
 @test "stopped with SIGSTOP in and after the pause, with save and start" {
     interrupt_all STOP "saved and off" "before return"
+}
+
+# The run gives up meanwhile, after some attempts, and its watchdog goes on.
+@test "libvirt refuses to start the VMs from their images for longer: the images are kept, and the VMs go on from them" {
+    : >"$TMPDIR/failing"
+    LD_PRELOAD=$library VMSHADOW_TEST_FAIL_WHILE=virDomainRestoreFlags:$TMPDIR/failing \
+        "$VMSHADOW" backup "$saved" "$paused" >"$TMPDIR/output" 2>&1 3>&- &
+    pid=$!
+    status=0
+    wait $pid || status=$?
+    [ $status != 0 ] || fail "$(cat "$TMPDIR/output")"
+    grep -q virDomainRestoreFlags "$TMPDIR/failing"
+    vm_is "$saved" "shut off" && vm_is "$paused" "shut off"
+    rm "$TMPDIR/failing"
+    wait_for 60 as_before
 }
 
 @test "after all of that the paused VM goes on where it was, and every listed backup is whole" {

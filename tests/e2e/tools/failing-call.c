@@ -6,8 +6,10 @@
  *                               when it was not reached. N = 0: none fails, all names are written.
  *   VMSHADOW_TEST_FAIL=NAME:FILE  each call of that function fails.
  *   VMSHADOW_TEST_FAIL_CODE=N     with this code of libvirt, VIR_ERR_INTERNAL_ERROR unless given.
+ *   VMSHADOW_TEST_FAIL_WHILE=NAME:FILE  instead: each call of that function fails, also of a
+ *                               watchdog, as long as FILE is there; the name is appended to it.
  *
- * A watchdog is left alone: it is what puts things right.
+ * Otherwise a watchdog is left alone: it is what puts things right.
  *
  * Each wrapper passes on eight words, whatever the function takes: on this machine's calling
  * convention the rest is not looked at. Functions that only read or free what is in memory are not
@@ -36,6 +38,8 @@ static unsigned long wanted;
 static char wanted_name[64]; /* "" = the number is wanted */
 static int code = VIR_ERR_INTERNAL_ERROR;
 static int names = -1;
+static const char *failing_path; /* as long as it is there */
+static char failing_name[64];
 /* Atomic. */
 static atomic_ulong counted;
 
@@ -53,6 +57,12 @@ static bool is_watchdog(void)
 
 static void read_environment(void)
 {
+    const char *during = getenv("VMSHADOW_TEST_FAIL_WHILE");
+    const char *colon = during ? strchr(during, ':') : NULL;
+    if (colon) {
+        (void)snprintf(failing_name, sizeof failing_name, "%.*s", (int)(colon - during), during);
+        failing_path = colon + 1;
+    }
     const char *text = getenv("VMSHADOW_TEST_FAIL");
     const char *path = text ? strchr(text, ':') : NULL;
     if (!path || is_watchdog())
@@ -86,10 +96,24 @@ virErrorPtr virGetLastError(void)
     return real();
 }
 
+static bool fails_for_now(const char *name)
+{
+    if (!failing_path || strcmp(name, failing_name) != 0)
+        return false;
+    int file = open(failing_path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    (void)dprintf(file, "%s\n", name);
+    (void)close(file);
+    return true;
+}
+
 static bool fails(const char *name)
 {
     has_failed = false;
     (void)pthread_once(&once, read_environment);
+    if (fails_for_now(name))
+        return has_failed = true;
     if (!is_on)
         return false;
     bool is_it = atomic_fetch_add(&counted, 1) + 1 == wanted;
