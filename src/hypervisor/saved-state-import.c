@@ -97,12 +97,15 @@ int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_i
     return 0;
 }
 
-json_t *saved_state_import_arguments(const char *uuid, const char *name, const char *image)
+json_t *saved_state_import_arguments(const char *uuid, const char *name, const char *image,
+                                     const char *aside)
 {
     json_t *arguments = json_object();
     json_set_string(arguments, "uuid", uuid);
     json_set_string(arguments, "name", name);
     json_set_string(arguments, "image", image);
+    if (aside)
+        json_set_string(arguments, "aside", aside);
     return arguments;
 }
 

@@ -36,7 +36,8 @@ int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_i
 json_t *saved_state_aside_arguments(const char *uuid, const char *name, const char *original,
                                     const char *aside, bool paused);
 
-/* Arguments of "drop-import". */
-json_t *saved_state_import_arguments(const char *uuid, const char *name, const char *image);
+/* Arguments of "drop-import". `aside` is that of saved_state_aside_arguments(), or NULL. */
+json_t *saved_state_import_arguments(const char *uuid, const char *name, const char *image,
+                                     const char *aside);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include "hypervisor/undo-kinds.h"
 
+#include "base/point.h"
 #include "base/publish.h"
 #include "hypervisor/call.h"
 #include "hypervisor/domain-private.h"
@@ -62,6 +63,14 @@ static int drop(struct hypervisor *hypervisor, const char *uuid, struct error *e
     }
 }
 
+/* The saved state that was set aside is back: what is there now is that one, not the import.
+ * Undoing may be begun anew after it was done in part (undo/undo.h). */
+static bool is_past(const json_t *arguments)
+{
+    const char *aside = json_string_or(arguments, "aside", "");
+    return *aside && access(aside, F_OK) != 0 && errno == ENOENT;
+}
+
 static int undo_import(void *context, const json_t *arguments, struct error *error)
 {
     const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
@@ -69,7 +78,7 @@ static int undo_import(void *context, const json_t *arguments, struct error *err
     struct hypervisor *hypervisor = uuid && image ? undo_pool_hypervisor(context, error) : NULL;
     if (!hypervisor || publish_remove(io_real(), AT_FDCWD, image, error) != 0)
         return -1;
-    for (int look = 0; look < 2; look++) {
+    for (int look = 0; look < 2 && !is_past(arguments); look++) {
         if (look > 0)
             clock_sleep(LATE_CALL);
         if (drop(hypervisor, uuid, error) != 0)
@@ -110,8 +119,10 @@ static int put_back_saved(void *context, const json_t *arguments, struct error *
         return errno == ENOENT ? 0 : error_errno(error, errno, "cannot examine %s", aside);
     struct hypervisor *hypervisor = undo_pool_hypervisor(context, error);
     if (hypervisor && domain_get_state(hypervisor, uuid, &state, error) == 0 &&
-        put_back(hypervisor, arguments, uuid, state, error) == 0)
+        put_back(hypervisor, arguments, uuid, state, error) == 0) {
+        point_reached("old saved state put back");
         return 0;
+    }
     return error_prefix(error, "VM %s: its saved state, which is %s, cannot be put back: ",
                         json_string_or(arguments, "name", uuid), aside);
 }

@@ -11,10 +11,11 @@
  *                       is there), start the VM from the image if only that is left of it
  *                       (`restart`), resume it unless it was paused before, remove the image with
  *                       its directory, which is the image's alone; persistent
- *   "drop-import"       {uuid, name, image}: what saved_state_import() has left behind before the
- *                       VM was registered for good goes: the image, the VM's QEMU, its saved
- *                       state. A VM that runs was started by somebody else: it is left alone, and
- *                       the step stays open and says so
+ *   "drop-import"       {uuid, name, image, aside?}: what saved_state_import() has left behind
+ *                       before the VM was registered for good goes: the image, the VM's QEMU, its
+ *                       saved state. A VM that runs was started by somebody else: it is left alone,
+ *                       and the step stays open and says so. Once the `aside` of put-back-saved is
+ *                       gone, the saved state is the old one, and stays
  *   "put-back-saved"    {uuid, name, original, aside, paused}: the save image of a VM that was
  *                       saved before a restore: while `aside` exists it becomes the VM's saved
  *                       state again, once its definition and its files are back. A VM that runs is

@@ -55,8 +55,9 @@ int vm_writer_restore_memory(struct vm_writer *writer, struct restored_vm *vm, s
     if (restored_vm_edit_disks(vm, vm->memory_xml, &xml, error) != 0 ||
         (to_load && restored_vm_edit_disks(vm, to_load, &load_xml, error) != 0) ||
         undo_add(writer->settings.undo, vm->uuid, hypervisor_drop_import.name,
-                 saved_state_import_arguments(vm->uuid, vm->name, vm->memory_image), &step,
-                 error) != 0)
+                 saved_state_import_arguments(vm->uuid, vm->name, vm->memory_image,
+                                              vm->old_memory_aside),
+                 &step, error) != 0)
         return -1;
     struct saved_state_import import = {
         .uuid = vm->uuid,
