@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* Devices, video memory and the definition come on top of the VM's memory. */
 #define IMAGE_EXTRA (UINT64_C(64) << 20)
@@ -109,6 +110,31 @@ bool saved_state_is_whole(const char *path)
     CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return file >= 0 && io_read_all(io_real(), file, magic, sizeof magic, 0) == 0 &&
            memcmp(magic, whole, sizeof magic) == 0;
+}
+
+static bool is_later(const struct timespec *time, const struct timespec *than)
+{
+    return time->tv_sec > than->tv_sec ||
+           (time->tv_sec == than->tv_sec && time->tv_nsec > than->tv_nsec);
+}
+
+int saved_state_is_outdated(const char *image, const json_t *disks)
+{
+    struct stat written, disk;
+    size_t index;
+    json_t *path;
+    bool unknown = false;
+    if (stat(image, &written) != 0)
+        return 1;
+    json_array_foreach(disks, index, path)
+    {
+        const char *text = json_string_value(path);
+        if (!text || stat(text, &disk) != 0 || !S_ISREG(disk.st_mode))
+            unknown = true;
+        else if (is_later(&disk.st_mtim, &written.st_mtim))
+            return 1;
+    }
+    return unknown ? -1 : 0;
 }
 
 char *saved_state_snapshot_xml(const struct domain *domain, const char *image)

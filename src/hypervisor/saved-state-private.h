@@ -25,6 +25,10 @@ struct saved_state {
 
 /* saved-state-image.c: is the file a whole image of libvirt's (not one that is being written)? */
 bool saved_state_is_whole(const char *path);
+/* 1 = a disk was written to after the image, or there is no image: somebody has started the VM
+ * since. -1 = nobody can tell: a device, a disk of the network and one that is not there have no
+ * such time. `disks` is an array of paths, "" = without one. */
+int saved_state_is_outdated(const char *image, const json_t *disks);
 /* XML of a memory snapshot to `image` that leaves all disks of the VM alone; to be freed. */
 char *saved_state_snapshot_xml(const struct domain *domain, const char *image);
 

@@ -75,33 +75,6 @@ static int look(virDomainPtr domain, enum finding *ret_finding, int *ret_reason,
 
 /* ---- Acting ---- */
 
-static bool is_later(const struct timespec *time, const struct timespec *than)
-{
-    return time->tv_sec > than->tv_sec ||
-           (time->tv_sec == than->tv_sec && time->tv_nsec > than->tv_nsec);
-}
-
-/* 1 = a disk was written to after the image: somebody has started the VM since. -1 = nobody can
- * tell: a device, a disk of the network and one that is not there have no such time. */
-static int is_outdated(const struct returning *returning)
-{
-    struct stat image, disk;
-    size_t index;
-    json_t *path;
-    bool unknown = false;
-    if (stat(returning->image, &image) != 0)
-        return 1;
-    json_array_foreach(json_object_get(returning->arguments, "disks"), index, path)
-    {
-        const char *text = json_string_value(path);
-        if (!text || stat(text, &disk) != 0 || !S_ISREG(disk.st_mode))
-            unknown = true;
-        else if (is_later(&disk.st_mtim, &image.st_mtim))
-            return 1;
-    }
-    return unknown ? -1 : 0;
-}
-
 static int refuse_to_guess(const struct returning *returning, struct error *error)
 {
     (void)error_set(error, ERROR_REFUSED,
@@ -121,7 +94,10 @@ static int start_again(const struct returning *returning, struct call *call, int
     bool ours = reason == VIR_DOMAIN_SHUTOFF_SAVED || reason == VIR_DOMAIN_SHUTOFF_UNKNOWN;
     if (!returning->restart || !ours || !saved_state_is_whole(returning->image))
         return 1;
-    int outdated = reason == VIR_DOMAIN_SHUTOFF_UNKNOWN ? is_outdated(returning) : 0;
+    int outdated = reason == VIR_DOMAIN_SHUTOFF_UNKNOWN
+                       ? saved_state_is_outdated(returning->image,
+                                                 json_object_get(returning->arguments, "disks"))
+                       : 0;
     if (outdated != 0)
         return outdated > 0 ? 1 : refuse_to_guess(returning, error);
     unsigned flags = returning->was_paused ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;

@@ -2,13 +2,14 @@
  * backup must belong together (row R8). And savable: the VMs that cannot be saved (row B4). */
 #include "hypervisor/save-image.h"
 
-#include "hypervisor/saved-state.h"
+#include "hypervisor/saved-state-private.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -56,6 +57,40 @@ static void the_header_tells_how_it_continues(void **state)
             assert_int_equal(image.paused, !running);
             assert_int_equal(image.size, 128);
         }
+}
+
+/* Of the image, which was written at 1000 s, and two disks. */
+static int judge(const char *first, const char *second)
+{
+    struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    json_t *disks = json_array();
+    json_append(disks, json_string(first));
+    json_append(disks, json_string(second));
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    int result = saved_state_is_outdated(path, disks);
+    json_decref(disks);
+    return result;
+}
+
+static void only_files_tell_whether_an_image_is_outdated(void **state)
+{
+    (void)state;
+    char disk[] = "/tmp/vmshadow-save-image.XXXXXX";
+    struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    int file = mkstemp(disk);
+    assert_true(file >= 0);
+    assert_int_equal(futimens(file, times), 0);
+    assert_int_equal(judge(disk, disk), 0);
+    assert_int_equal(judge("/dev/null", disk), -1);
+    assert_int_equal(judge(disk, ""), -1);
+    assert_int_equal(judge(disk, "/dev/null/missing"), -1);
+    times[1].tv_nsec = 1;
+    assert_int_equal(futimens(file, times), 0);
+    assert_int_equal(judge(disk, disk), 1);
+    assert_int_equal(judge("/dev/null", disk), 1);
+    assert_int_equal(unlink(disk), 0);
+    assert_int_equal(close(file), 0);
+    assert_int_equal(saved_state_is_outdated(disk, NULL), 1);
 }
 
 static void what_is_no_whole_image_is_told(void **state)
@@ -197,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_tells_how_it_continues),
+        cmocka_unit_test(only_files_tell_whether_an_image_is_outdated),
         cmocka_unit_test(what_is_no_whole_image_is_told),
         cmocka_unit_test(memory_must_fit_the_disks),
         cmocka_unit_test(a_link_is_no_save_image),
