@@ -158,7 +158,7 @@ static void a_job_turns_off_what_holds_for_all(void **state)
 static int check_selection(const char *text, struct error *error)
 {
     struct options options = {.json = false};
-    const char *const words[] = {"config", "nightly"};
+    const char *const words[] = {"config", "nightly", NULL};
     write_file("jobs.d/nightly.conf", text);
     *error = ERROR_INIT;
     assert_int_equal(
