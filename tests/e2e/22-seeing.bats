@@ -77,6 +77,23 @@ setup() {
     awk '$4 == "frozen" { begin = $1; end = $1 + $2 } $4 == "instant" { at = $1 } END { exit !(begin < at && at < end) }' "$TMPDIR/line"
 }
 
+@test "inspect tells the rule of each kind of disk" {
+    truncate -s 1M "$images"/seen-{shared,dropped,fixed}.raw
+    kind() {
+        echo "<disk type='file'><driver name='qemu' type='raw'/><source file='$images/seen-$1.raw'/><target dev='$2' bus='virtio'/>$3</disk>"
+    }
+    vm_define seen-kinds --xml "$(kind shared vdb '<shareable/>')$(kind dropped vdc '<transient/>')$(kind fixed vdd '<readonly/>')" \
+        --xml "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>" \
+        --xml "<disk type='network'><source protocol='iscsi' name='iqn.2026-01.org.example:t/1'><host name='192.0.2.1'/></source><target dev='vde' bus='virtio'/></disk>"
+    run -0 --separate-stderr vmshadow inspect seen-kinds
+    vm_destroy_everything seen-kinds
+    rows=("vda .* included" "vdb .* left out .*: disk shared with other VMs" "vdc .* left out .*: transient disk" "vdd .* left out .*: read-only medium"
+        "sda .* left out .*empty CD-ROM drive" "vde .* left out .*iSCSI disk")
+    for row in "${rows[@]}"; do
+        grep -qE "^ +$row" <<<"$output" || fail "no $row in $output"
+    done
+}
+
 # listed OPTION...: ids of the backups that are listed.
 listed() {
     vmshadow list --json "$@" | jq -r '[.backups[].id] | join(" ")'
