@@ -96,6 +96,8 @@ held_backup() {
     for name in "$saved" "$paused"; do
         (($(of "$name" .pause.saved_ns) <= frozen && frozen < thawed && thawed <= $(of "$name" .pause.returning_ns)))
     done
+    # The VM that is paused anyway does not wait in the pause of the other one, but the other way round.
+    (($(of "$paused" .pause.saved_ns) <= $(of "$saved" .pause.paused_ns)))
     (($(of "$saved" '.pause.save_ms + .pause.instant_ms + .pause.resume_ms') >= $(of "$saved" .paused_ms)))
     [ "$(jq -c '[.vms[] | select(.pause) | [.name, .consistency, .saved_state.continues]] | sort' <<<"$result")" = \
         "$(jq -nc --arg p "$paused" --arg s "$saved" '[[$p, "saved-state", "paused"], [$s, "saved-state", "running"]]')" ]

@@ -20,7 +20,7 @@ teardown_file() {
     product_teardown
 }
 
-# backup_failing N: in which the N-th call fails.
+# backup_failing N|NAME: in which the N-th call fails, or each of that name.
 backup_failing() {
     rm -f "$TMPDIR/call"
     status=0
@@ -79,6 +79,15 @@ fail_part() {
 
 @test "each kind of call before the pause fails once: no VM was touched" {
     fail_part before 5
+}
+
+@test "one failed save: no other VM is paused" {
+    rm -f "$TMPDIR/points"
+    VMSHADOW_TEST_POINT=0:KILL VMSHADOW_TEST_POINT_LOG=$TMPDIR/points backup_failing virDomainSaveFlags
+    [ "$(cat "$TMPDIR/call")" = virDomainSaveFlags ]
+    [ $status != 0 ]
+    [ "$(grep -c ' paused$' "$TMPDIR/points")" = 1 ] # the one that was paused before, which is saved first
+    as_before
 }
 
 @test "each call from the pause to the return fails once: the VMs are as before, nothing is left" {

@@ -5,13 +5,16 @@
  *
  * A few are saved at once: more would share one disk, and each would be paused for longer. The
  * pause of each begins with its own save. What stands in it is only what must: the undo steps are
- * made known, room and jobs looked at before.
+ * made known, room and jobs looked at before; VMs that are paused anyway come first, for they lose
+ * nothing while they wait for the others; of those that run, the largest ones begin. Once a save
+ * has failed no other VM is paused.
  */
 #include "writers/vm/vm-writer-private.h"
 
 #include "base/log.h"
 #include "base/workers.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 enum { SAVES_AT_ONCE = 4, RETURNS_AT_ONCE = 8 };
@@ -69,11 +72,22 @@ int vm_writer_prepare_saves(struct vm_writer *writer, struct error *error)
 
 /* ---- Save and return ---- */
 
-/* Those VMs, and whether one has failed already. */
+/* Those VMs, the ones that were paused before in front. */
 struct saves {
     struct vm **vms;
-    size_t count;
+    size_t count, paused_count, first; /* first: of the round */
+    atomic_bool is_void;               /* one has failed: no more are paused */
 };
+
+static int compare_saves(const void *one, const void *other)
+{
+    const struct vm *a = *(struct vm *const *)one, *b = *(struct vm *const *)other;
+    bool a_paused = saved_state_was_paused(a->saved), b_paused = saved_state_was_paused(b->saved);
+    if (a_paused != b_paused)
+        return a_paused ? -1 : 1;
+    uint64_t a_size = a->plan->domain->memory, b_size = b->plan->domain->memory;
+    return a_size == b_size ? 0 : a_size > b_size ? -1 : 1;
+}
 
 static struct saves find_saves(struct vm_writer *writer)
 {
@@ -81,6 +95,10 @@ static struct saves find_saves(struct vm_writer *writer)
     for (size_t i = 0; i < writer->vm_count; i++)
         if (writer->vms[i].saved)
             saves.vms[saves.count++] = &writer->vms[i];
+    qsort(saves.vms, saves.count, sizeof(struct vm *), compare_saves);
+    while (saves.paused_count < saves.count &&
+           saved_state_was_paused(saves.vms[saves.paused_count]->saved))
+        saves.paused_count++;
     return saves;
 }
 
@@ -100,16 +118,26 @@ static int finish(struct vm_writer *writer, struct saves *saves, unsigned failur
 static int save_one(void *context, unsigned index)
 {
     struct saves *saves = context;
-    struct vm *vm = saves->vms[index];
-    if (saved_state_take(vm->saved, &vm->error) != 0)
-        return -1;
-    return vm_capture_files(vm, &vm->error);
+    struct vm *vm = saves->vms[saves->first + index];
+    if (atomic_load(&saves->is_void))
+        return 0; /* whoever made it void has returned the failure */
+    if (saved_state_take(vm->saved, &vm->error) == 0 && vm_capture_files(vm, &vm->error) == 0)
+        return 0;
+    atomic_store(&saves->is_void, true);
+    return -1;
+}
+
+static unsigned save_round(struct saves *saves, size_t first, size_t end)
+{
+    saves->first = first;
+    return workers_each((unsigned)(end - first), SAVES_AT_ONCE, save_one, saves);
 }
 
 int vm_writer_take_saves(struct vm_writer *writer, struct error *error)
 {
     struct saves saves = find_saves(writer);
-    unsigned failures = workers_each((unsigned)saves.count, SAVES_AT_ONCE, save_one, &saves);
+    unsigned failures = save_round(&saves, 0, saves.paused_count);
+    failures += save_round(&saves, saves.paused_count, saves.count);
     return finish(writer, &saves, failures, error);
 }
 
