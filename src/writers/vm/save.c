@@ -154,7 +154,9 @@ vss_code vm_writer_post_snapshot(void *object, const struct writer_event *event,
     struct vm_writer *writer = object;
     struct saves saves = find_saves(writer);
     unsigned failures = workers_each((unsigned)saves.count, RETURNS_AT_ONCE, return_one, &saves);
-    if (finish(writer, &saves, failures, error) != 0) {
+    /* Asked only now: a paused VM does not wait for the guests' answers. */
+    if (finish(writer, &saves, failures, error) != 0 ||
+        vm_writer_confirm_thawed(writer, error) != 0) {
         vm_writer_undo_snapshot(writer);
         return VSS_E_WRITERERROR_RETRYABLE;
     }

@@ -1,7 +1,8 @@
 /* PrepareForSnapshot, and child VM snapshots: one instant for all of them.
  *
  *   plans once more ─► undo steps known ─► saved VMs (save.c) ─► freeze all ═ barrier ═► begin all
- * instants, copy small files ─► thaw all ─► every guest says thawed ─► steps struck out
+ * instants, copy small files ─► thaw all ─► [Commit, saved VMs return] ─► every guest says thawed
+ * ─► steps struck out
  *
  * All guests are frozen before the first instant begins and none is thawed before the last one has
  * begun: so a transaction over two guests is either before or after the instant in both. Between
@@ -301,7 +302,7 @@ static int take_instants(struct vm_writer *writer, struct error *error)
 
 /* ---- After it ---- */
 
-static int confirm_thawed(struct vm_writer *writer, struct vm *vm, struct error *error)
+static int confirm(struct vm_writer *writer, struct vm *vm, struct error *error)
 {
     bool frozen = true;
     if (agent_is_frozen(writer->settings.hypervisor, vm_uuid(vm), THAW_LIMIT, &frozen, error) != 0)
@@ -313,6 +314,22 @@ static int confirm_thawed(struct vm_writer *writer, struct vm *vm, struct error 
         return -1;
     vm->thaw_known = false;
     return 0;
+}
+
+static int confirm_one(void *context, unsigned index)
+{
+    struct vm_writer *writer = context;
+    struct vm *vm = &writer->vms[index];
+    return vm_is_child(vm) ? confirm(writer, vm, &vm->error) : 0;
+}
+
+int vm_writer_confirm_thawed(struct vm_writer *writer, struct error *error)
+{
+    unsigned failures =
+        workers_each((unsigned)writer->vm_count, FREEZES_AT_ONCE, confirm_one, writer);
+    for (size_t i = 0; i < writer->vm_count; i++)
+        error_move(error, &writer->vms[i].error);
+    return failures > 0 ? -1 : 0;
 }
 
 static int prepare_vms(struct vm_writer *writer, struct error *error)
@@ -342,11 +359,8 @@ vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_e
     if (vm_writer_take_saves(writer, error) != 0 || hold(writer, "saved", error) != 0 ||
         take_instants(writer, error) != 0)
         return failure_code(error);
-    for (size_t i = 0; i < writer->vm_count; i++) {
-        if (vm_is_child(&writer->vms[i]) && confirm_thawed(writer, &writer->vms[i], error) != 0)
-            return VSS_E_WRITERERROR_RETRYABLE;
+    for (size_t i = 0; i < writer->vm_count; i++)
         vm_record(&writer->vms[i], event);
-    }
     return undo_check(writer->settings.undo, error) == 0 ? VSS_S_OK : VSS_E_WRITERERROR_RETRYABLE;
 }
 

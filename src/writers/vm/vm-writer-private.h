@@ -73,6 +73,9 @@ vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_e
                                  struct error *error);
 /* Thaws every guest that was asked to freeze and ends the instants; idempotent. */
 void vm_writer_undo_snapshot(struct vm_writer *writer);
+/* After the instants and the return of the saved VMs: every guest that was frozen says thawed, and
+ * its step is struck out. -1 when one does not: the set is void. */
+int vm_writer_confirm_thawed(struct vm_writer *writer, struct error *error);
 void vm_clear(struct vm *vm);
 
 /* record.c: what was found out about a VM, as the component's backup metadata. */
@@ -96,7 +99,7 @@ struct saved_state_settings vm_writer_saved_state_settings(const struct vm_write
 int vm_writer_prepare_saves(struct vm_writer *writer, struct error *error);
 /* Pause each and write its memory, NVRAM and TPM state; all stand still when it returns 0. */
 int vm_writer_take_saves(struct vm_writer *writer, struct error *error);
-/* Each VM back to what it was, then what was found out. */
+/* PostSnapshot: each VM back to what it was, every frozen guest says thawed, what was found out. */
 vss_code vm_writer_post_snapshot(void *object, const struct writer_event *event,
                                  struct error *error);
 /* estimate.c: how long each VM would be paused; refuses those that shall not be. */
