@@ -31,6 +31,16 @@ static char *describe(const struct requester_selection *selection, const struct 
     return text;
 }
 
+static void tell_unknown_pauses(const struct backup *backup)
+{
+    const struct plan *const *plans;
+    size_t count = plans_of(backup, &plans);
+    for (size_t i = 0; i < count; i++)
+        if (plans[i]->pause_unknown)
+            run_notice(backup->run.host, "VM %s: the pause cannot be estimated: %s",
+                       plans[i]->domain->name, plans[i]->pause_unknown);
+}
+
 /* Every refusal is told, not only the first: the administrator mends all of them at once. */
 static int refuse(const struct backup *backup, struct error *error)
 {
@@ -47,8 +57,10 @@ static int refuse(const struct backup *backup, struct error *error)
     }
     if (count == 0)
         return error_set(error, ERROR_NOT_FOUND, "there is no VM to back up");
-    if (!first)
+    if (!first) {
+        tell_unknown_pauses(backup);
         return 0;
+    }
     (void)error_set(error, ERROR_REFUSED, "VM %s: %s", first->domain->name, first->refused);
     if (refused > 1)
         (void)error_prefix(error, "%zu VMs cannot be backed up; ", refused);

@@ -3,8 +3,9 @@
 #include "hypervisor/domain-edit.h"
 #include "writers/vm/plan.h"
 #include "writers/vm/restore-undo.h"
-#include "writers/vm/vm-writer.h"
+#include "writers/vm/vm-writer-private.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <fcntl.h>
@@ -228,6 +229,39 @@ static void old_files_and_links_are_put_back(void **state)
     rmdir(path);
 }
 
+/* Row B4: all VMs of a set stand still until the memory of the last one is written. */
+static void the_pause_is_that_of_the_set(void **state)
+{
+    (void)state;
+    struct error error = ERROR_INIT;
+    const uint64_t in_use[] = {UINT64_C(3) << 30, UINT64_C(1) << 30, UINT64_C(1) << 30};
+    int64_t pause;
+    assert_int_equal(vm_writer_pause_of(in_use, 1, UINT64_C(1) << 30, &pause, &error), 0);
+    assert_int_equal(pause / CLOCK_SECOND, 3);
+    assert_int_equal(vm_writer_pause_of(in_use, 3, UINT64_C(1) << 30, &pause, &error), 0);
+    assert_int_equal(pause / CLOCK_SECOND, 5);
+    assert_int_equal(vm_writer_pause_of((const uint64_t[]){UINT64_MAX}, 1, 1, &pause, &error), 0);
+    assert_true(pause > 0);
+    assert_int_equal(vm_writer_pause_of(in_use, 3, 0, &pause, &error), -1);
+}
+
+static void a_pause_over_the_limit_or_unknown_is_refused(void **state)
+{
+    (void)state;
+    struct vm_writer_settings settings = {.pause_limit = 4 * CLOCK_SECOND};
+    struct plan plan = {.pause_estimate = 5 * CLOCK_SECOND};
+    CLEANUP_FREE char *over = vm_writer_refuse_pause(&settings, &plan);
+    assert_non_null(strstr(over, "longer than the limit"));
+    plan.pause_estimate = 3 * CLOCK_SECOND;
+    assert_null(vm_writer_refuse_pause(&settings, &plan));
+    plan.pause_estimate = -1;
+    plan.pause_unknown = (char *)"no rate";
+    assert_null(vm_writer_refuse_pause(&settings, &plan)); /* the limit is nobody's choice */
+    settings.pause_limit_chosen = true;
+    CLEANUP_FREE char *unknown = vm_writer_refuse_pause(&settings, &plan);
+    assert_string_equal(unknown, "the pause cannot be estimated: no rate (--max-pause)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +271,8 @@ int main(void)
         cmocka_unit_test(only_what_differs_is_changed),
         cmocka_unit_test(a_foreign_definition_is_refused),
         cmocka_unit_test(old_files_and_links_are_put_back),
+        cmocka_unit_test(the_pause_is_that_of_the_set),
+        cmocka_unit_test(a_pause_over_the_limit_or_unknown_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

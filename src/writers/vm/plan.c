@@ -167,6 +167,7 @@ void plan_free(struct plan *plan)
         free(plan->conditions[i].fact);
     free(plan->caption);
     free(plan->refused);
+    free(plan->pause_unknown);
     free(plan->location);
     free(plan);
 }

@@ -29,8 +29,10 @@ struct plan {
     struct plan_condition conditions[PLAN_CONDITIONS]; /* [0] is condition 1 */
     char *caption; /* "Backup Using Child Partition Snapshot\web1" */
     char *refused; /* why this VM cannot be backed up, NULL = it can */
-    /* Saved state of a running VM: ns that it would be paused, about; -1 = not estimated. */
+    /* Saved state of a running VM: ns that it would be paused among the VMs that are planned
+     * together, about; -1 = not estimated. */
     int64_t pause_estimate;
+    char *pause_unknown; /* why it could not be estimated; NULL = it was, or there is no pause */
     char *location; /* snapshot file location set by the administrator, NULL = beside each disk */
 };
 

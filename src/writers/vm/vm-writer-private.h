@@ -104,6 +104,12 @@ vss_code vm_writer_post_snapshot(void *object, const struct writer_event *event,
                                  struct error *error);
 /* estimate.c: how long each VM would be paused; refuses those that shall not be. */
 void vm_writer_estimate(struct vm_writer *writer, struct plan *const *plans, size_t count);
+/* Parts of it that ask nobody: the pause of `count` VMs with so many bytes in use, which are
+ * written with `rate` bytes per second; and why this plan is not to be carried out, NULL = it may
+ * be (to be freed). */
+int vm_writer_pause_of(const uint64_t *in_use, size_t count, uint64_t rate, int64_t *ret_pause,
+                       struct error *error);
+char *vm_writer_refuse_pause(const struct vm_writer_settings *settings, const struct plan *plan);
 
 /* capture.c: small files into memory, bounded. */
 int vm_capture_files(struct vm *vm, struct error *error);

@@ -44,6 +44,7 @@ int vm_writer_new(const struct vm_writer_settings *settings, struct vm_writer **
         writer->settings.freeze_limit = 60 * CLOCK_SECOND;
     if (!writer->settings.hold_limit)
         writer->settings.hold_limit = 10 * CLOCK_SECOND;
+    writer->settings.pause_limit_chosen = writer->settings.pause_limit != 0;
     if (!writer->settings.pause_limit)
         writer->settings.pause_limit = 600 * CLOCK_SECOND;
     *ret_writer = writer;

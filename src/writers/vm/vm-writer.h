@@ -56,6 +56,8 @@ struct vm_writer_settings {
     const char *image_directory;  /* of memory images; NULL = default; see saved-state.h */
     uint64_t image_reserve;       /* bytes that stay free there; 0 = default */
     int64_t pause_limit;          /* ns that a VM may be paused; 0 = 10 min */
+    bool pause_limit_chosen;      /* set by vm_writer_new(): a pause limit was given, so a pause
+                                     that cannot be estimated is refused */
     bool refuse_saved_state;      /* plans refuse to pause a running VM */
     /* false: each VM is frozen, taken and thawed by itself, so that a test can see that the test of
      * the common instant fails without the barrier. */
