@@ -169,6 +169,20 @@ push() {
     all_as_before
 }
 
+@test "a managed-saved VM whose definition has other disks by now is refused at planning" {
+    disk=$(vm_disk "$managed" 0)
+    virsh -q dumpxml --inactive --security-info --domain "$managed" >"$TMPDIR/defined.xml"
+    sed "s|$disk|$disk.other|" "$TMPDIR/defined.xml" >"$TMPDIR/changed.xml"
+    cp --sparse=always "$disk" "$disk.other"
+    virsh -q define "$TMPDIR/changed.xml"
+    run -4 --separate-stderr vmshadow backup "$child" "$managed" --events "$TMPDIR/events"
+    virsh -q define "$TMPDIR/defined.xml"
+    rm "$disk.other"
+    [[ "$stderr" == *"VM $managed"*"saved with disk"*"$disk.other"* ]]
+    ! grep -q PrepareForBackup "$TMPDIR/events"
+    all_as_before
+}
+
 @test "too little room for the memory is told before the pause" {
     run -9 --separate-stderr vmshadow backup "$saved" --saved-state-dir "$VMSHADOW_TEST_DIR/small" --scratch-reserve 16M
     [[ "$stderr" == *"no room for memory"* ]]

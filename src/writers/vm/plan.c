@@ -2,6 +2,7 @@
  * runs; what it answers is judged by plan-conditions.c, which asks nobody. */
 #include "writers/vm/plan.h"
 
+#include "hypervisor/save-image.h"
 #include "hypervisor/saved-state.h"
 
 #include <string.h>
@@ -141,6 +142,20 @@ static char *find_refusal(const struct plan *plan)
     return plan->method == PLAN_SAVED_STATE ? refuse_save(plan) : NULL;
 }
 
+/* Memory of other disks than those of the definition would be worth nothing. What cannot be read is
+ * told by whoever copies it. */
+static char *refuse_other_disks(struct hypervisor *hypervisor, const struct domain *domain)
+{
+    struct error error = ERROR_INIT;
+    char *xml;
+    if (domain->state != DOMAIN_SAVED || !domain->managed_save ||
+        save_image_read_xml(hypervisor, domain->managed_save, &xml, NULL) != 0)
+        return NULL;
+    int result = save_image_check_disks(xml, domain, &error);
+    free(xml);
+    return result == 0 ? NULL : memory_format("its saved state: %s; %s", error.message, error.hint);
+}
+
 struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, const char *location,
                       int64_t agent_limit)
 {
@@ -155,6 +170,8 @@ struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, cons
                                                                       : "Saved State",
                                   domain->name);
     plan->refused = find_refusal(plan);
+    if (!plan->refused)
+        plan->refused = refuse_other_disks(hypervisor, domain);
     return plan;
 }
 
