@@ -9,6 +9,7 @@
 
 #include <libxml/uri.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/un.h>
 
@@ -110,6 +111,18 @@ int instants_check_room(struct instants *instants, struct error *error)
                     (unsigned long long)(reserve >> 20));
     return error_advise(error, "scratch-no-room",
                         "make room there, or choose another directory on a local disk");
+}
+
+uint64_t instants_room_beside(const struct instants *instants, const char *directory)
+{
+    struct stat one, other;
+    if (!instants)
+        return 0;
+    CLEANUP_FREE char *scratch = directory_existing_part(instants->scratch);
+    CLEANUP_FREE char *existing = directory_existing_part(directory);
+    if (stat(scratch, &one) != 0 || stat(existing, &other) != 0 || one.st_dev != other.st_dev)
+        return 0;
+    return instants_reserve(instants) + LEAST_SCRATCH;
 }
 
 /* ---- Prepare ---- */

@@ -27,6 +27,10 @@ void instants_free(struct instants *instants);
 
 /* Planning: is there room for scratch (the reserve plus something)? ERROR_SPACE with figures. */
 int instants_check_room(struct instants *instants, struct error *error);
+/* Bytes that this wants free (that reserve plus something) in the file system of `directory`, for
+ * whoever needs room there, too; 0 when scratch space lies on another one, or `instants` is NULL.
+ */
+uint64_t instants_room_beside(const struct instants *instants, const char *directory);
 
 /* Prepare the instant of `targets` (NULL-terminated) of a VM for `set`: directories, names, and the
  * undo steps (abort the job, remove scratch and socket, watch the reserve) are known to the

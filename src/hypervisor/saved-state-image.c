@@ -28,7 +28,9 @@ int saved_state_check_room(const struct saved_state_settings *settings, uint64_t
     CLEANUP_FREE char *base = directory_for_run(settings->hypervisor, settings->directory);
     CLEANUP_FREE char *directory = directory_existing_part(base);
     uint64_t reserve = settings->reserve ? settings->reserve : DEFAULT_RESERVE;
-    uint64_t room;
+    uint64_t beside = instants_room_beside(settings->instants, directory), room;
+    if (beside > reserve) /* one reserve for both, as they share the room */
+        reserve = beside;
     if (directory_check_local(directory, error) != 0 ||
         directory_get_room(directory, &room, error) != 0)
         return -1;
@@ -36,9 +38,9 @@ int saved_state_check_room(const struct saved_state_settings *settings, uint64_t
         return 0;
     (void)error_set(error, ERROR_SPACE,
                     "no room for memory images in %s: %llu MiB are free, of which %llu MiB must "
-                    "stay free, and %llu MiB are needed",
+                    "stay free%s, and %llu MiB are needed",
                     base, (unsigned long long)(room >> 20), (unsigned long long)(reserve >> 20),
-                    (unsigned long long)(size >> 20));
+                    beside ? " or are for scratch space" : "", (unsigned long long)(size >> 20));
     return error_advise(error, "no-room-for-memory",
                         "make room there, or choose another local directory with "
                         "--saved-state-dir");

@@ -15,6 +15,7 @@
 #define HYPERVISOR_SAVED_STATE_H
 
 #include "hypervisor/domain.h"
+#include "hypervisor/instant.h"
 #include "undo/undo.h"
 
 struct saved_state; /* of one VM; one thread at a time */
@@ -24,7 +25,8 @@ struct saved_state_settings {
     struct undo *undo;
     const char *directory; /* local, for the image; NULL = /var/lib/libvirt/qemu/vmshadow */
     uint64_t reserve;      /* bytes that must stay free there; 0 = 1 GiB */
-    int64_t limit;         /* ns from the pause to the return; 0 = 10 min */
+    const struct instants *instants; /* whose scratch space may want room there, too; NULL = none */
+    int64_t limit;                   /* ns from the pause to the return; 0 = 10 min */
 };
 
 /* Why this active VM cannot be saved at all, in words ("host device PCI 0000:01:00.0"); NULL when
@@ -33,7 +35,8 @@ char *saved_state_obstacle(const struct domain *domain);
 
 /* Bytes that the image of this VM may have at most. */
 uint64_t saved_state_size_limit(const struct domain *domain);
-/* Is there room for images of `size` bytes beside the reserve, in `directory` (as in the settings)?
+/* Is there room for images of `size` bytes beside the reserve, in `directory` (as in the settings),
+ * and for scratch space when that lies in the same file system?
  * ERROR_SPACE with figures; ERROR_REFUSED when it is no local directory. */
 int saved_state_check_room(const struct saved_state_settings *settings, uint64_t size,
                            struct error *error);

@@ -161,7 +161,8 @@ static int plan(struct backup *backup, struct error *error)
         return -1;
     tell_useless_exclusions(backup);
     if (refuse(backup, error) != 0 || refuse_no_auto_recovery(backup, error) != 0 ||
-        lock_vms(backup, error) != 0 || instants_check_room(run->instants, error) != 0)
+        lock_vms(backup, error) != 0 || instants_check_room(run->instants, error) != 0 ||
+        vm_writer_check_room(run->writer, error) != 0)
         return -1;
     return 0;
 }

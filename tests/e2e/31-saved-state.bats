@@ -179,13 +179,26 @@ push() {
     virsh -q define "$TMPDIR/defined.xml"
     rm "$disk.other"
     [[ "$stderr" == *"VM $managed"*"saved with disk"*"$disk.other"* ]]
-    ! grep -q PrepareForBackup "$TMPDIR/events"
+    run -1 grep -q PrepareForBackup "$TMPDIR/events"
     all_as_before
 }
 
 @test "too little room for the memory is told before the pause" {
-    run -9 --separate-stderr vmshadow backup "$saved" --saved-state-dir "$VMSHADOW_TEST_DIR/small" --scratch-reserve 16M
+    run -9 --separate-stderr vmshadow backup "$child" "$saved" --saved-state-dir "$VMSHADOW_TEST_DIR/small" --scratch-reserve 16M --events "$TMPDIR/events"
     [[ "$stderr" == *"no room for memory"* ]]
+    run -1 grep -q PrepareForBackup "$TMPDIR/events"
+    all_as_before
+}
+
+@test "memory and scratch space in one file system need room for both" {
+    local free
+    make_place ext4 320 "$VMSHADOW_TEST_DIR/both"
+    free=$(($(stat -f -c '%a * %S' "$VMSHADOW_TEST_DIR/both") >> 20))
+    # Room for the memory alone (128 MiB and 64 for the rest) with 32 MiB to spare; scratch space wants 64.
+    run -9 --separate-stderr vmshadow backup "$paused" --scratch "$VMSHADOW_TEST_DIR/both" --scratch-reserve $((free - 192 - 32))M --events "$TMPDIR/events"
+    remove_place "$VMSHADOW_TEST_DIR/both"
+    [[ "$stderr" == *"no room for memory"*"scratch space"* ]]
+    run -1 grep -q PrepareForBackup "$TMPDIR/events"
     all_as_before
 }
 

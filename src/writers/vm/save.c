@@ -26,8 +26,29 @@ struct saved_state_settings vm_writer_saved_state_settings(const struct vm_write
         .undo = writer->settings.undo,
         .directory = writer->settings.image_directory,
         .reserve = writer->settings.image_reserve,
+        .instants = writer->settings.instants,
         .limit = writer->settings.pause_limit,
     };
+}
+
+/* ---- Room ---- */
+
+static uint64_t add_size(uint64_t size, const struct plan *plan)
+{
+    uint64_t sum;
+    if (plan->method != PLAN_SAVED_STATE)
+        return size;
+    return __builtin_add_overflow(size, saved_state_size_limit(plan->domain), &sum) ? UINT64_MAX
+                                                                                    : sum;
+}
+
+int vm_writer_check_room(const struct vm_writer *writer, struct error *error)
+{
+    struct saved_state_settings settings = vm_writer_saved_state_settings(writer);
+    uint64_t size = 0;
+    for (size_t i = 0; i < writer->plan_count; i++)
+        size = add_size(size, writer->plans[i]);
+    return size ? saved_state_check_room(&settings, size, error) : 0;
 }
 
 /* ---- Prepare ---- */
@@ -37,10 +58,7 @@ static int check_room(const struct vm_writer *writer, const struct saved_state_s
 {
     uint64_t size = 0;
     for (size_t i = 0; i < writer->vm_count; i++)
-        if (vm_is_saved(&writer->vms[i]) &&
-            __builtin_add_overflow(size, saved_state_size_limit(writer->vms[i].plan->domain),
-                                   &size))
-            size = UINT64_MAX;
+        size = add_size(size, writer->vms[i].plan);
     return size ? saved_state_check_room(settings, size, error) : 0;
 }
 

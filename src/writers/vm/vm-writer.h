@@ -76,6 +76,10 @@ struct writer_description vm_writer_description(struct vm_writer *writer);
  * next of these events. Call it between events only. */
 size_t vm_writer_plans(const struct vm_writer *writer, const struct plan *const **ret_plans);
 
+/* Is there room for the memory of all VMs that these plans would save? ERROR_SPACE with figures.
+ * Call it between events only. */
+int vm_writer_check_room(const struct vm_writer *writer, struct error *error);
+
 /* A small file taken at the instant (NVRAM, TPM state). Owned by the writer. */
 struct vm_capture {
     const char *role; /* "nvram", "tpm" */
