@@ -14,10 +14,14 @@
 #include "base/publish.h"
 #include "hypervisor/call.h"
 #include "hypervisor/domain-private.h"
+#include "hypervisor/interface-edit.h"
+#include "hypervisor/network.h"
+#include "hypervisor/save-image.h"
 #include "hypervisor/saved-state-import.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #define LATE_CALL (1 * CLOCK_SECOND)
 
@@ -89,20 +93,76 @@ static int undo_import(void *context, const json_t *arguments, struct error *err
 
 /* ---- put-back-saved ---- */
 
+/* Would libvirt refuse to load a VM with this adapter now? 1 = yes, 0 = no, -1. */
+static int is_dormant(struct hypervisor *hypervisor, const struct interface_facts *adapter,
+                      struct error *error)
+{
+    struct network network;
+    if (!adapter->type || !adapter->source)
+        return 0;
+    if (strcmp(adapter->type, "network") != 0)
+        return !network_device_exists(adapter->source) && !adapter->openvswitch;
+    if (network_look_up(hypervisor, adapter->source, &network, error) != 0)
+        return -1;
+    bool missing = !network.active || network.missing_bridge;
+    free(network.missing_bridge);
+    return missing;
+}
+
+/* A network that was active when the VM was saved may not be any more. */
+static int edit_for_loading(struct hypervisor *hypervisor, const char *xml, char **ret_xml,
+                            struct error *error)
+{
+    struct interface_facts *adapters = NULL;
+    size_t count = 0, decision_count = 0;
+    if (interface_edit_list(xml, &adapters, &count, error) != 0)
+        return -1;
+    CLEANUP_FREE struct interface_decision *decisions =
+        NEW_ARRAY(struct interface_decision, count + 1);
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < count; i++) {
+        int dormant = is_dormant(hypervisor, &adapters[i], error);
+        if (dormant > 0)
+            decisions[decision_count++] = (struct interface_decision){
+                .type = adapters[i].type, .source = adapters[i].source, .dormant = true};
+        result = dormant < 0 ? -1 : 0;
+    }
+    if (result == 0)
+        result = interface_edit_for_loading(xml, decisions, decision_count, ret_xml, error);
+    interface_facts_free(adapters, count);
+    return result;
+}
+
+static int import_old(struct hypervisor *hypervisor, const json_t *arguments, const char *uuid,
+                      const char *aside, struct error *error)
+{
+    CLEANUP_FREE char *xml = NULL;
+    CLEANUP_FREE char *load_xml = NULL;
+    if (save_image_read_xml(hypervisor, aside, &xml, error) != 0 ||
+        edit_for_loading(hypervisor, xml, &load_xml, error) != 0)
+        return -1;
+    struct saved_state_import import = {
+        .uuid = uuid,
+        .image = aside,
+        .xml = load_xml ? xml : NULL,
+        .load_xml = load_xml,
+        .paused = json_boolean_or(arguments, "paused", false),
+    };
+    if (saved_state_import(hypervisor, &import, error) == 0)
+        return 0;
+    (void)drop(hypervisor, uuid, NULL); /* what it has left half done is not the old state */
+    return -1;
+}
+
 static int put_back(struct hypervisor *hypervisor, const json_t *arguments, const char *uuid,
                     enum domain_state state, struct error *error)
 {
     const char *original = json_string_or(arguments, "original", "");
     const char *aside = json_string_or(arguments, "aside", "");
-    struct saved_state_import import = {
-        .uuid = uuid,
-        .image = aside,
-        .paused = json_boolean_or(arguments, "paused", false),
-    };
     if (state == DOMAIN_SAVED && access(original, F_OK) != 0) /* it was not undefined */
         return publish_rename(io_real(), AT_FDCWD, aside, original, PUBLISH_NEW_ONLY, error);
-    if (state != DOMAIN_SAVED &&
-        (drop(hypervisor, uuid, error) != 0 || saved_state_import(hypervisor, &import, error) != 0))
+    if (state != DOMAIN_SAVED && (drop(hypervisor, uuid, error) != 0 ||
+                                  import_old(hypervisor, arguments, uuid, aside, error) != 0))
         return -1;
     return publish_remove(io_real(), AT_FDCWD, aside, error);
 }

@@ -224,3 +224,16 @@ $user_mac user null leave true null" ]
     adapters_are $bridge_mac=1 $network_mac=1 $user_mac=1
     continues
 }
+
+@test "from saved state: a restore that is killed puts the old saved state back, also while its network is not active" {
+    run -0 vmshadow restore "$saved"
+    virsh -q net-destroy lab
+    status=0
+    VMSHADOW_TEST_POINT="before the import:KILL" "$VMSHADOW" restore "$saved" --yes >"$TMPDIR/output" 2>&1 3>&- || status=$?
+    [ $status = 137 ] || fail "status $status: $(cat "$TMPDIR/output")"
+    wait_for 60 nothing_left
+    [[ "$(virsh -q dominfo --domain net)" == *"Managed save:"*yes* ]]
+    virsh -q net-start lab
+    adapters_are $bridge_mac=1 $network_mac=1 $user_mac=1
+    continues
+}
