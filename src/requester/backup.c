@@ -1,6 +1,6 @@
 /* Backup (design.md section 4): one sequence of VSS events around one copy.
  *
- *   recover ─ plan ─ undo ─ lock VMs ─ gather ─ PrepareForBackup ─ DoSnapshotSet ─ copy ─ documents
+ *   recover ─ select ─ undo ─ lock VMs ─ gather and plan ─ PrepareForBackup ─ DoSnapshotSet ─ copy ─ documents
  *   ─ still the instant's data? ─ commit in the repository ─ BackupComplete ─ BackupShutdown
  *
  * All or nothing (row B9): any failure before the commit leaves no listed backup; run_close()
@@ -86,12 +86,32 @@ static int refuse_no_auto_recovery(const struct backup *backup, struct error *er
     return 0;
 }
 
-static int lock_vms(struct backup *backup, struct error *error)
+/* Before the VMs are looked at: another run that freezes, saves or copies one would make it look as
+ * if it could not be backed up, where it is only to be waited for. */
+static int lock_selected(struct run *run, struct error *error)
+{
+    for (size_t i = 0; i < run->selected.count; i++)
+        if (run_lock_vm(run, run->selected.uuids[i], run->selected.names[i], error) != 0)
+            return -1;
+    return 0;
+}
+
+static bool is_selected(const struct run *run, const char *uuid)
+{
+    for (size_t i = 0; i < run->selected.count; i++)
+        if (strcmp(run->selected.uuids[i], uuid) == 0)
+            return true;
+    return false;
+}
+
+/* With --all, VMs that have been defined since the selection. */
+static int lock_new(struct backup *backup, struct error *error)
 {
     const struct plan *const *plans;
     size_t count = plans_of(backup, &plans);
     for (size_t i = 0; i < count; i++)
-        if (run_lock_vm(&backup->run, plans[i]->domain->uuid, plans[i]->domain->name, error) != 0)
+        if (!is_selected(&backup->run, plans[i]->domain->uuid) &&
+            run_lock_vm(&backup->run, plans[i]->domain->uuid, plans[i]->domain->name, error) != 0)
             return -1;
     return 0;
 }
@@ -129,7 +149,7 @@ static int plan(struct backup *backup, struct error *error)
     if (run_select(run, &options->selection, error) != 0)
         return -1;
     CLEANUP_FREE char *description = describe(&options->selection, &run->selected);
-    if (run_begin(run, description, error) != 0)
+    if (run_begin(run, description, error) != 0 || lock_selected(run, error) != 0)
         return -1;
     struct vm_writer_settings writer = run_writer_settings(run, &options->selection);
     writer.freeze_limit = options->freeze_limit;
@@ -161,7 +181,7 @@ static int plan(struct backup *backup, struct error *error)
         return -1;
     tell_useless_exclusions(backup);
     if (refuse(backup, error) != 0 || refuse_no_auto_recovery(backup, error) != 0 ||
-        lock_vms(backup, error) != 0 || instants_check_room(run->instants, error) != 0 ||
+        lock_new(backup, error) != 0 || instants_check_room(run->instants, error) != 0 ||
         vm_writer_check_room(run->writer, error) != 0)
         return -1;
     return 0;

@@ -6,6 +6,7 @@ load product
 
 one=web1
 other="db & 'two'"
+busy=busy # runs, in one test
 
 setup_file() {
     product_setup
@@ -19,6 +20,7 @@ setup_file() {
 teardown_file() {
     vm_destroy_everything "$one"
     vm_destroy_everything "$other"
+    vm_destroy_everything "$busy"
     product_teardown
 }
 
@@ -158,6 +160,27 @@ vms() {
     wait $second
     [ "$(backups)" = $((before + 2)) ]
     nothing_left
+}
+
+@test "a job waits for a run that has a block job on one of its VMs" {
+    vm_define "$busy" --no-agent --memory 128 --disk raw
+    vm_boot "$busy"
+    job nightly "vm = $busy"
+    rm -f "$TMPDIR/events"
+    touch "$TMPDIR/hold"
+    VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" backup "$busy" --events "$TMPDIR/events" >"$TMPDIR/first" 2>&1 3>&- &
+    first=$!
+    wait_for 120 grep -q PostFinalCommit "$TMPDIR/events"
+    before=$(backups)
+    "$VMSHADOW" run nightly >"$TMPDIR/second" 2>&1 3>&- &
+    second=$!
+    wait_for 60 grep -q "waiting for it" "$TMPDIR/second" || fail "$(cat "$TMPDIR/first" "$TMPDIR/second")"
+    rm "$TMPDIR/hold"
+    wait $first
+    wait $second
+    [ "$(backups)" = $((before + 2)) ]
+    nothing_left
+    vm_destroy_everything "$busy"
 }
 
 @test "after a run without failure older backups of the job go, never the newest of a VM" {
