@@ -17,6 +17,8 @@
 
 #define WAIT_LIMIT (30 * 60 * CLOCK_SECOND)
 #define WAIT_STEP CLOCK_SECOND
+#define WAIT_STEP_LIMIT (10 * CLOCK_SECOND)
+#define LOOK (200 * CLOCK_MILLISECOND) /* for a signal */
 
 enum { KEEP_LIMIT = 100000 };
 static const char *const report_formats[] = {"text", "json", NULL};
@@ -180,20 +182,27 @@ static void notice(const struct job *job, const char *format, ...)
     job->host.observer.notice(job->host.observer.context, text);
 }
 
+static void wait_for(const struct job *job, int64_t time, int64_t deadline)
+{
+    int64_t end = clock_monotonic() + time;
+    while (clock_monotonic() < (end < deadline ? end : deadline) && !is_interrupted(job))
+        clock_sleep(LOOK);
+}
+
+/* Each try is a whole run, with a journal and a watchdog: the longer it takes, the fewer. */
 static int back_up(struct job *job, const struct requester_backup_options *options,
                    json_t **ret_result, struct error *error)
 {
     int64_t limit = job->options->wait_limit ? job->options->wait_limit : WAIT_LIMIT;
-    int64_t deadline = clock_monotonic() + limit;
-    for (bool told = false;; told = true) {
+    int64_t deadline = clock_monotonic() + limit, step = WAIT_STEP;
+    for (;; step = step < WAIT_STEP_LIMIT / 2 ? 2 * step : WAIT_STEP_LIMIT) {
         if (requester_backup(&job->host, job->repository, options, ret_result, error) == 0)
             return 0;
         if (!is_held(error) || is_interrupted(job) || clock_monotonic() >= deadline)
             return -1;
-        if (!told)
-            notice(job, "%s; waiting for it", error->message);
+        notice(job, "%s; waiting for it", error->message);
         error_clear(error);
-        clock_sleep(WAIT_STEP);
+        wait_for(job, step, deadline);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "cli/observer.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cli/events.h"
@@ -8,11 +9,15 @@
 #include "cli/progress.h"
 #include "cli/signals.h"
 
+#include <pthread.h>
+
 struct observer {
     const struct options *options;
     struct progress *progress;
     struct events *events; /* NULL without --events */
     int64_t started;
+    pthread_mutex_t lock;
+    json_t *told; /* a member for each notice; guarded by lock */
 };
 
 static void on_record(void *context, const struct coordinator_record *record, const char *vm,
@@ -46,10 +51,23 @@ static void on_progress(void *context, const char *vm, const char *disk, uint64_
     progress_update(observer->progress, &sample);
 }
 
+/* A job selects and plans anew for each set, and each time it tries one that waits. */
+static bool is_told(struct observer *observer, const char *safe)
+{
+    pthread_mutex_lock(&observer->lock);
+    bool told = json_object_get(observer->told, safe) != NULL;
+    if (!told)
+        (void)json_object_set_new_nocheck(observer->told, safe, json_true());
+    pthread_mutex_unlock(&observer->lock);
+    return told;
+}
+
 static void on_notice(void *context, const char *text)
 {
     struct observer *observer = context;
     CLEANUP_FREE char *safe = output_safe(text);
+    if (is_told(observer, safe))
+        return;
     progress_hide(observer->progress);
     log_notice("%s", safe);
 }
@@ -69,6 +87,8 @@ int observer_open(const struct options *options, const char *events, struct obse
         .events = file,
         .progress = progress_new(STDERR_FILENO, kind),
         .started = clock_monotonic(),
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .told = json_object(),
     };
     *ret_observer = observer;
     return 0;
@@ -102,6 +122,7 @@ int observer_close(struct observer *observer, struct error *error)
     struct error fault = ERROR_INIT;
     int result = events_close(observer->events, &fault);
     error_move(error, &fault);
+    json_decref(observer->told);
     free(observer);
     return result;
 }

@@ -10,7 +10,8 @@ struct observer;
 /* `events` = FILE of --events or NULL. */
 int observer_open(const struct options *options, const char *events, struct observer **ret_observer,
                   struct error *error);
-/* Where the workflow runs, as the common options say, told to this observer. */
+/* Where the workflow runs, as the common options say, told to this observer. The same notice is
+ * told once. */
 struct requester_host observer_host(struct observer *observer);
 /* Progress of work that is no disk of a VM (verify): `rate` is measured here. */
 void observer_progress(struct observer *observer, const char *what, uint64_t done, uint64_t total);

@@ -1,7 +1,8 @@
 /* Backup (design.md section 4): one sequence of VSS events around one copy.
  *
- *   recover ─ select ─ undo ─ lock VMs ─ gather and plan ─ PrepareForBackup ─ DoSnapshotSet ─ copy ─ documents
- *   ─ still the instant's data? ─ commit in the repository ─ BackupComplete ─ BackupShutdown
+ *   recover ─ select ─ undo ─ lock VMs ─ gather and plan ─ PrepareForBackup ─ DoSnapshotSet
+ *   ─ copy ─ documents ─ still the instant's data? ─ commit in the repository ─ BackupComplete
+ *   ─ BackupShutdown
  *
  * All or nothing (row B9): any failure before the commit leaves no listed backup; run_close()
  * undoes what is open. Planning refuses before any VM is touched.

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
+#include <errno.h>
 #include <string.h>
 
 struct fake_requester fake_requester;
@@ -107,6 +108,13 @@ int requester_backup(const struct requester_host *host, struct repository *repos
                      const struct requester_backup_options *options, json_t **ret_result,
                      struct error *error)
 {
+    if (fake_requester.busy-- > 0) {
+        if (fake_requester.tells)
+            tell(&host->observer);
+        (void)error_set(error, ERROR_BUSY, "VM web1 is held by another run");
+        error->number = EAGAIN;
+        return -1;
+    }
     json_t *asked = selection_object(&options->selection);
     json_set_string(asked, "scratch", options->scratch_directory);
     json_set_integer(asked, "reserve", (int64_t)options->scratch_reserve);

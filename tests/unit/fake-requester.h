@@ -12,6 +12,7 @@ struct fake_requester {
     const char *plan;   /* answer of requester_plan_restore() */
     bool tells;         /* reports records, progress and a notice */
     bool waits;         /* until it is interrupted */
+    int busy;           /* so many times requester_backup() says first that another run holds it */
 };
 extern struct fake_requester fake_requester;
 

@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -402,6 +403,34 @@ static void events_are_lines_of_json(void **state)
                         "web1 vda             100%    1.0 MiB of    1.0 MiB    4.0 KiB/s done\n");
 }
 
+static size_t occurrences(const char *text, const char *part)
+{
+    size_t count = 0;
+    while ((text = strstr(text, part))) {
+        count++;
+        text += strlen(part);
+    }
+    return count;
+}
+
+static void a_job_that_waits_tells_each_notice_once(void **state)
+{
+    (void)state;
+    CLEANUP_FREE char *jobs = memory_format("%s/jobs.d", directory);
+    CLEANUP_FREE char *path = memory_format("%s/waits.conf", jobs);
+    assert_int_equal(mkdir(jobs, 0700), 0);
+    CLEANUP_CLOSE int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(write(file, "vm = web1\n", 10) == 10);
+    assert_int_equal(setenv("VMSHADOW_CONFIG_DIR", directory, 1), 0);
+    fake_requester.tells = true;
+    fake_requester.busy = 2;
+    OUTCOME outcome = RUN("run", "waits", "-r", repository);
+    assert_int_equal(unsetenv("VMSHADOW_CONFIG_DIR"), 0);
+    assert_int_equal(outcome.code, 0);
+    assert_int_equal(occurrences(outcome.err, "is held by another run; waiting for it\n"), 1);
+    assert_int_equal(occurrences(outcome.err, "br9 is not there\n"), 1);
+}
+
 static void quiet_is_silent_and_verbose_is_not(void **state)
 {
     (void)state;
@@ -507,6 +536,7 @@ int main(void)
         TEST(restore_asks_for_what_was_said),
         TEST(a_running_vm_is_replaced_after_a_yes),
         TEST(events_are_lines_of_json),
+        TEST(a_job_that_waits_tells_each_notice_once),
         TEST(quiet_is_silent_and_verbose_is_not),
         TEST(events_that_cannot_be_written_are_an_error),
         TEST(signals_interrupt_the_workflow),
