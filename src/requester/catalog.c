@@ -2,9 +2,7 @@
 #include "base/clock.h"
 #include "requester/manifest.h"
 #include "requester/requester.h"
-
-#include <fnmatch.h>
-#include <string.h>
+#include "requester/selection.h"
 
 struct listing {
     const struct requester_list_options *options;
@@ -38,8 +36,8 @@ static bool has_vm(const json_t *manifest, const char *pattern)
     json_t *vm;
     json_array_foreach(json_object_get(manifest, "vms"), index, vm)
     {
-        if (fnmatch(pattern, json_string_or(vm, "name", ""), 0) == 0 ||
-            strcasecmp(pattern, json_string_or(vm, "uuid", "")) == 0)
+        if (selection_matches(pattern, json_string_or(vm, "name", ""),
+                              json_string_or(vm, "uuid", "")))
             return true;
     }
     return false;
