@@ -69,12 +69,16 @@ static _Noreturn void run_child(const char *command, char **environment, int inp
 }
 
 /* Has it ended by the deadline? With `heed`, a signal of the user ends the waiting, too. */
-static bool wait_until(int handle, int64_t deadline, bool heed)
+static bool wait_until(pid_t child, int handle, int64_t deadline, bool heed)
 {
     struct pollfd look = {.fd = handle, .events = POLLIN};
-    while (clock_monotonic() < deadline && !(heed && *signals_interrupted()))
-        if (poll(&look, 1, LOOK_MILLISECONDS) > 0)
+    while (clock_monotonic() < deadline && !(heed && *signals_interrupted())) {
+        siginfo_t ended = {.si_pid = 0};
+        /* Without a handle (an old kernel, a filter of calls) poll() is a pause only. */
+        (void)poll(&look, 1, LOOK_MILLISECONDS);
+        if (waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid)
             return true;
+    }
     return false;
 }
 
@@ -82,10 +86,10 @@ static int await(const char *command, pid_t child, int64_t limit, struct error *
 {
     CLEANUP_CLOSE int handle = (int)syscall(SYS_pidfd_open, child, 0u);
     bool heed = !*signals_interrupted(); /* an interrupted run still tells of its failure */
-    bool ended = wait_until(handle, clock_monotonic() + limit, heed);
+    bool ended = wait_until(child, handle, clock_monotonic() + limit, heed);
     if (!ended) {
         (void)kill(-child, SIGTERM);
-        (void)wait_until(handle, clock_monotonic() + GRACE, false);
+        (void)wait_until(child, handle, clock_monotonic() + GRACE, false);
     }
     /* Before the child is reaped: its number, which is the group's, is not given to others yet. */
     (void)kill(-child, SIGKILL);
