@@ -14,6 +14,9 @@
 #define ID_SUCCESS "5f0a7d0f6c3b4a53a9c4b0f2f6d3a7e1"
 #define ID_FAILURE "c1f4b8de27a94e07b6f1d95d0e8c4b32"
 
+/* The journal drops an entry with more than 1024 fields; what it adds itself counts, too. */
+enum { FIELDS_LIMIT = 900 };
+
 struct fields {
     struct iovec *items;
     size_t count;
@@ -21,9 +24,22 @@ struct fields {
 
 static void add(struct fields *fields, const char *name, const char *value)
 {
+    if (fields->count == FIELDS_LIMIT)
+        return;
     char *text = memory_format("%s=%s", name, value);
     struct iovec item = {text, strlen(text)};
     ARRAY_APPEND(fields->items, fields->count, item);
+}
+
+static size_t count_vms(const json_t *report)
+{
+    size_t index, count = 0;
+    json_t *set;
+    json_array_foreach(json_object_get(report, "sets"), index, set)
+    {
+        count += json_array_size(json_object_get(set, "vms"));
+    }
+    return count;
 }
 
 static void add_sets(struct fields *fields, const json_t *report)
@@ -73,6 +89,7 @@ static void send(const json_t *report, const char *message, bool good)
     add_number(&fields, "VMSHADOW_READ_BYTES", (double)json_integer_or(report, "bytes_read", 0));
     add_number(&fields, "VMSHADOW_STORED_BYTES",
                (double)json_integer_or(report, "bytes_stored", 0));
+    add_number(&fields, "VMSHADOW_VMS", (double)count_vms(report));
     if (json_is_object(error))
         add(&fields, "VMSHADOW_ERROR_ID", json_string_or(error, "id", ""));
     add_sets(&fields, report);

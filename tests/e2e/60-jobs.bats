@@ -236,6 +236,7 @@ for _ in range(2):
     wait $journal
     rm /run/systemd/journal/socket
     grep -qx "VMSHADOW_JOB=told" "$TMPDIR/journal"
+    grep -qx "VMSHADOW_VMS=1" "$TMPDIR/journal"
     grep -qx "VMSHADOW_BACKUP=$id" "$TMPDIR/journal"
     grep -qx "VMSHADOW_ERROR_ID=no-such-vm" "$TMPDIR/journal"
     grep -qx "MESSAGE_ID=5f0a7d0f6c3b4a53a9c4b0f2f6d3a7e1" "$TMPDIR/journal"
