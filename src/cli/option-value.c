@@ -103,6 +103,11 @@ static int put_location(struct options *options, const char *text, bool from_fil
     if (!split || split == text)
         return error_set(error, ERROR_USAGE, "%s: '%s' is not VM=DIR with an absolute directory",
                          what, text);
+    if (strcspn(text, "*?[") < (size_t)(split - text))
+        return error_set(error, ERROR_USAGE,
+                         "%s: '%s' names a VM by a pattern; a location is one VM's (its UUID, "
+                         "where its name looks so)",
+                         what, text);
     if (!options)
         return 0;
     if (options->location_count == REPEATS_LIMIT)

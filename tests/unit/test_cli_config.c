@@ -317,6 +317,9 @@ static const char *const wrong[][3] = {
     {"vmshadow.conf", "exclude-disk = db1", "1: exclude-disk: 'db1' is not VM:TARGET"},
     {"vmshadow.conf", "exclude-disk = db1:", "1: exclude-disk: 'db1:' is not VM:TARGET"},
     {"vmshadow.conf", "exclude-vm = ", "1: exclude-vm: VM is empty"},
+    {"vmshadow.conf", "snapshot-location = web[12]=/srv",
+     "1: snapshot-location: 'web[12]=/srv' names a VM by a pattern; a location is one VM's "
+     "(its UUID, where its name looks so)"},
     {"vmshadow.conf", "snapshot-location = web1=srv",
      "1: snapshot-location: 'web1=srv' is not VM=DIR with an absolute directory"},
     {"vmshadow.conf", "workers = 1\nrepo = /r\nworkers = 2",
