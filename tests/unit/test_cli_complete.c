@@ -15,7 +15,7 @@
 
 enum { WORDS = 16 };
 
-/* In a process of its own, as the shells call it. */
+/* In a process of its own, as the shells call it. `words` end with NULL, as those of main() do. */
 static char *say(int count, const char *const *words)
 {
     int out = memfd_create("out", MFD_CLOEXEC), status;
@@ -124,8 +124,8 @@ static void what_is_said_of_a_backup_is_safe(void **state)
     (void)state;
     char directory[] = "/tmp/vmshadow-complete-XXXXXX";
     assert_non_null(mkdtemp(directory));
-    const char *init[] = {"vmshadow", "init", "--no-encryption", "--repo", directory};
-    free(say(ARRAY_SIZE(init), init));
+    const char *init[] = {"vmshadow", "init", "--no-encryption", "--repo", directory, NULL};
+    free(say(ARRAY_SIZE(init) - 1, init));
     fake_requester.answer = "{\"backups\":[{\"id\":\"9f1c\",\"time\":\"\","
                             "\"vms\":[{\"name\":\"a\\u001b[31mb\\nc\\td\",\"method\":\"e\\rf\"}]},"
                             "{\"id\":\"9f1d\",\"time\":\"\","
