@@ -88,14 +88,30 @@ static void end_progress(struct progress *progress, const struct error *error)
                         copy->disks[i].ended, error_is_set(error) ? error->message : "");
 }
 
+/* For tests; the run is asked meanwhile as often as it would be without. */
+static int hold(struct copy *copy, struct error *error)
+{
+    while (point_holds("copying") && run_check(copy->run, error) == 0)
+        clock_sleep(10 * CLOCK_MILLISECOND);
+    return run_check(copy->run, error);
+}
+
 static int check(void *context, struct error *error)
 {
     struct copy *copy = context;
     for (size_t i = 0; i < copy->count; i++)
         if (atomic_load(&copy->disks[i].bytes_read) > 0)
-            while (point_holds("copying") && run_check(copy->run, error) == 0)
-                clock_sleep(10 * CLOCK_MILLISECOND);
+            return hold(copy, error);
     return run_check(copy->run, error);
+}
+
+/* A small disk is copied before anybody asks: then it is held when all of it is read. */
+static int end_copy(struct copy *copy, struct progress *progress, int result, struct error *error)
+{
+    if (result == 0)
+        result = hold(copy, error);
+    end_progress(progress, error);
+    return result;
 }
 
 int copy_backup(struct copy *copy, struct repository_writer *writer, uint32_t chunk_size,
@@ -106,8 +122,7 @@ int copy_backup(struct copy *copy, struct repository_writer *writer, uint32_t ch
     start_progress(&progress);
     int result = transfer_backup(writer, chunk_size, copy->disks, copy->count, &settings, check,
                                  copy, error);
-    end_progress(&progress, error);
-    return result;
+    return end_copy(copy, &progress, result, error);
 }
 
 int copy_restore(struct copy *copy, struct repository *repository, unsigned workers,
@@ -118,6 +133,5 @@ int copy_restore(struct copy *copy, struct repository *repository, unsigned work
     start_progress(&progress);
     int result =
         transfer_restore(repository, copy->disks, copy->count, &settings, check, copy, error);
-    end_progress(&progress, error);
-    return result;
+    return end_copy(copy, &progress, result, error);
 }

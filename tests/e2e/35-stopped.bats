@@ -92,6 +92,16 @@ end_copy() {
     [ "$(records_last "$chain" data0)" = 5 ]
 }
 
+@test "with --hold-stopped it does not start while it is copied" {
+    begin_copy "$off" --hold-stopped
+    run -1 virsh -q start --domain "$off"
+    end_copy
+    [ "$(backups)" = 3 ]
+    vm_boot "$off"
+    vm_shutdown "$off"
+    nothing_left
+}
+
 @test "R6: restored to another directory, the definition names the new place and nothing else of it changes" {
     vm_define moved --disk raw --disk qcow2-chain
     virsh -q dumpxml --inactive moved >"$TMPDIR/moved.xml"

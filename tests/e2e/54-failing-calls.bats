@@ -90,10 +90,24 @@ fail_part() {
     as_before
 }
 
+@test "each call from the pause to the return fails once: the VMs are as before, nothing is left" {
+    fail_part in 8
+}
+
 @test "each kind of call after the return fails once: the VMs are as before, nothing is left" {
     fail_part after 1
     resumed
     run -0 vmshadow verify
+}
+
+@test "a VM that libvirt cannot save in place is saved and started again" {
+    before=$(cat "/run/libvirt/qemu/$saved.pid")
+    # VIR_ERR_OPERATION_UNSUPPORTED
+    VMSHADOW_TEST_FAIL_CODE=84 backup_failing virDomainSnapshotCreateXML
+    [ $status = 0 ] || fail "$(cat "$TMPDIR/output")"
+    [ "$(cat "$TMPDIR/call")" = virDomainSnapshotCreateXML ]
+    [ "$(cat "/run/libvirt/qemu/$saved.pid")" != "$before" ] || fail "it is the same QEMU"
+    wait_for 60 as_before
 }
 
 # restore_failing N: in which the N-th call fails.

@@ -95,7 +95,7 @@ start_backup_to() {
     listed=$(backups)
     VMSHADOW_TEST_POINT=$1:STOP "$VMSHADOW" backup "$saved" "$paused" >"$TMPDIR/output" 2>&1 &
     pid=$!
-    wait_for 30 is_stopped
+    wait_for 120 is_stopped
 }
 is_stopped() {
     [ "$(ps -o state= -p "$pid")" = T ]
