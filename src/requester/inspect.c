@@ -44,7 +44,7 @@ static json_t *describe_providers(const struct run *run)
 int requester_writers(const struct requester_host *host, json_t **ret_result, struct error *error)
 {
     CLEANUP(run_closep) struct run run = RUN_INIT;
-    struct vm_writer_settings settings = {.barrier = true};
+    struct vm_writer_settings settings = {.barrier = true, .no_estimate = true};
     run.host = host;
     run.events = json_array();
     if (hypervisor_open(host->uri, &run.hypervisor, error) != 0)

@@ -146,6 +146,7 @@ static int start_session(struct restore *restore, struct error *error)
     CLEANUP(components_freep) struct components *components = NULL;
     CLEANUP_FREE const char **uuids = NEW_ARRAY(const char *, restore->plan.count);
     struct vm_writer_settings settings = run_writer_settings(run, &all);
+    settings.no_estimate = true;
     if (load_components(restore, &components, error) != 0 ||
         run_start_session(run, &settings, NULL, error) != 0 ||
         session_initialize_for_restore(run->session, TAKE_PTR(components), error) != VSS_S_OK ||

@@ -91,6 +91,25 @@ static bool finds(const char *word, const struct domain_names *domains, size_t c
     return false;
 }
 
+/* Who excludes by a name that is none would have in the backup what he wants to keep out. A pattern
+ * may well mean nothing today. */
+static void look_for_useless_exclusions(const struct requester_host *host,
+                                        const struct requester_selection *selection,
+                                        const struct domain_names *domains, size_t count)
+{
+    for (size_t i = 0; i < selection->exclude_vm_count; i++) {
+        const char *word = selection->exclude_vms[i];
+        if (!selection_is_pattern(word) && !finds(word, domains, count))
+            run_notice(host, "exclude-vm %s: there is no such VM on this host", word);
+    }
+    for (size_t i = 0; i < selection->exclude_disk_count; i++) {
+        const char *word = selection->exclude_disks[i], *colon = strrchr(word, ':');
+        CLEANUP_FREE char *vm = memory_format("%.*s", colon ? (int)(colon - word) : 0, word);
+        if (colon && !selection_is_pattern(vm) && !finds(vm, domains, count))
+            run_notice(host, "exclude-disk %s: there is no VM %s on this host", word, vm);
+    }
+}
+
 static void look_for_missing(const struct requester_host *host,
                              const struct requester_selection *selection,
                              const struct domain_names *domains, size_t count,
@@ -128,6 +147,7 @@ int selected_find(struct hypervisor *hypervisor, const struct requester_host *ho
     struct selected selected = {.count = 0};
     int result = choose(selection, domains, count, &selected, error);
     look_for_missing(host, selection, domains, count, &selected);
+    look_for_useless_exclusions(host, selection, domains, count);
     domain_names_free(domains, count);
     if (result == 0)
         *ret_selected = selected;

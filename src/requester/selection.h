@@ -13,8 +13,9 @@ struct selected {
     bool *usable_locations; /* for each location: its VM is there */
 };
 
-/* What is missing is no error here. ERROR_REFUSED: a VM is named and excluded. What a pattern, tag
- * or location of a file does not find is told the observer of `host`. */
+/* What is missing is no error here. ERROR_REFUSED: a VM is named and excluded. What a pattern or
+ * tag does not find, and what is excluded by a name that is none, is told the observer of `host`.
+ */
 int selected_find(struct hypervisor *hypervisor, const struct requester_host *host,
                   const struct requester_selection *selection, struct selected *ret_selected,
                   struct error *error);

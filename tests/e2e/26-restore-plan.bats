@@ -5,7 +5,7 @@ load helpers
 load product
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
 }
 
 teardown_file() {

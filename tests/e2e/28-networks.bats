@@ -10,7 +10,7 @@ network_mac=52:54:00:00:00:02
 user_mac=52:54:00:00:00:03
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     make_networks
     vm_define net --xml "
         <interface type='bridge'><mac address='$bridge_mac'/><source bridge='front'/><target dev='webtap'/>

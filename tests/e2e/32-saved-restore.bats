@@ -10,7 +10,7 @@ image=$saves/saved.save
 
 setup_file() {
     local name
-    product_setup
+    product_setup --no-encryption
     vm_define saved --disk qcow2-chain --disk raw
     vm_define live --no-agent --disk qcow2
     vm_define still --no-agent

@@ -5,7 +5,7 @@ load helpers
 load product
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     guests=()
     for number in 01 02 03 04 05 06 07 08 09 10 11 12; do
         guests+=("many-$number")

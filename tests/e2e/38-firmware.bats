@@ -13,7 +13,7 @@ index=01500001
 secret=5ea1edc0ffee0042
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     vm_define "$vm" --memory 256 --disk qcow2 --nvram "$nvram" \
         --xml '<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>'
     vm_boot "$vm"

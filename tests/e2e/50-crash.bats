@@ -9,7 +9,7 @@ a=first
 b=second
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     vm_define "$a"
     vm_define "$b" --disk qcow2
     vm_boot "$a" "$b"
@@ -45,7 +45,7 @@ settled() {
 stop_at() {
     local point=$1 name=$2 status=0
     shift 2
-    env -u VMSHADOW_PASSPHRASE_FILE VMSHADOW_STATE_DIR=/var/lib/vmshadow/stop-$name VMSHADOW_REPO=$VMSHADOW_REPO-stop \
+    VMSHADOW_STATE_DIR=/var/lib/vmshadow/stop-$name VMSHADOW_REPO=$VMSHADOW_REPO-stop \
         VMSHADOW_TEST_POINT=$point:STOP VMSHADOW_TEST_POINT_LOG=$TMPDIR/stopped-$name \
         timeout 120 "$VMSHADOW" "$@" "$name" >"$TMPDIR/output-$name" 2>&1 3>&- || status=$?
     echo $status >"$TMPDIR/status-$name"
@@ -72,8 +72,8 @@ stopped_or_passed() {
     for name in third fourth; do
         vm_define $name --disk qcow2
     done
-    env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" init --repo "$VMSHADOW_REPO-stop" --no-encryption
-    id=$(env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" backup third fourth --repo "$VMSHADOW_REPO-stop" --json | jq -r .backup)
+    "$VMSHADOW" init --repo "$VMSHADOW_REPO-stop" --no-encryption
+    id=$("$VMSHADOW" backup third fourth --repo "$VMSHADOW_REPO-stop" --json | jq -r .backup)
     local -A verb=([$a]=backup [$b]=backup [third]="restore $id" [fourth]="restore $id") passed=()
     for ((point = 1; point < 100 && ${#passed[@]} < 4; point += 2)); do
         pids=()
@@ -101,7 +101,7 @@ stopped_or_passed() {
     ((${#passed[@]} == 4))
     (($(cat "$TMPDIR/stopped-$a" "$TMPDIR/stopped-$b" | wc -l) > 10))
     (($(cat "$TMPDIR"/stopped-{third,fourth} | wc -l) > 10))
-    env -u VMSHADOW_PASSPHRASE_FILE "$VMSHADOW" verify --repo "$VMSHADOW_REPO-stop"
+    "$VMSHADOW" verify --repo "$VMSHADOW_REPO-stop"
     vm_destroy_everything third
     vm_destroy_everything fourth
     rm -rf "$VMSHADOW_REPO-stop"

@@ -7,7 +7,7 @@ load product
 load saved
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     saved_setup
 }
 

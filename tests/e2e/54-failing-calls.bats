@@ -10,7 +10,7 @@ saves=/var/lib/libvirt/qemu/save
 library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     saved_setup
 }
 

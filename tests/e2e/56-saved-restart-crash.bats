@@ -8,7 +8,7 @@ load saved
 library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     saved_setup
     export VMSHADOW_TEST_SAVE=restart
 }

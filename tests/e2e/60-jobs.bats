@@ -105,6 +105,10 @@ vms() {
     job nightly "vm = nobody*"
     run -3 --separate-stderr vmshadow run nightly
     [[ "$stderr" == *"the pattern nobody* means no VM of this host"* ]]
+    run -0 --separate-stderr vmshadow inspect "$one" --exclude-vm nobody --exclude-vm 'no*' --exclude-disk nobody:vda
+    [[ "$stderr" == *"exclude-vm nobody: there is no such VM on this host"* ]]
+    [[ "$stderr" == *"exclude-disk nobody:vda: there is no VM nobody on this host"* ]]
+    [[ "$stderr" != *"no\*"* ]]
     job nightly "workers = 1"
     run -2 --separate-stderr vmshadow run nightly
     [[ "$stderr" == *"job nightly names no VM"* ]]

@@ -24,7 +24,7 @@ fi
 
 # wait_for SECONDS COMMAND...: runs COMMAND until it succeeds. Fails, with its last output, when the time is over.
 wait_for() {
-    local limit=$1 until output
+    local limit=$1 until output pause=5 # hundredths of a second; longer and longer, because the processors are the VMs'
     shift
     until=$((${EPOCHREALTIME/[.,]/} + limit * 1000000))
     while ! output=$("$@" 2>&1); do
@@ -32,7 +32,8 @@ wait_for() {
             fail "not within $limit s: $*: $output"
             return 1
         fi
-        sleep 0.05
+        sleep "0.$(printf %02d "$pause")"
+        ((pause >= 40)) || pause=$((pause + 5))
     done
 }
 
@@ -370,7 +371,7 @@ records_last() {
 
 # nothing_left: no run of vmshadow has left anything on this host: no process, no job, no export, no socket, no scratch.
 nothing_left() {
-    local name query found
+    local name found
     for name in vmshadow nbdkit qemu-nbd qemu-img; do
         found=$(pgrep -a "$name" || true)
         [ -z "$found" ] || fail "processes: $found" || return
@@ -379,15 +380,23 @@ nothing_left() {
         \( -name '*scratch*' -o -name 'vmshadow*.sock' -o -path '/run/vmshadow/*' \
         -o -path '/var/lib/libvirt/qemu/vmshadow/*' -o -path '/var/lib/vmshadow/*journal*' \))
     [ -z "$found" ] || fail "files: $found" || return
-    while read -r name; do
-        [ -n "$name" ] || continue
-        found=$(virsh -q domjobinfo --domain "$name") || return
-        [[ "$found" == *None* ]] || fail "$name: a job: $found" || return
+    vm_no_jobs
+}
+
+# vm_no_jobs: no VM that runs has a job or an export. One virsh asks all of it: it takes longer to start than to answer.
+vm_no_jobs() {
+    local uuid uuids query commands='' answers
+    uuids=$(virsh -q list --uuid) || return
+    for uuid in $uuids; do
+        commands+="domjobinfo $uuid;"
         for query in query-block-jobs query-block-exports; do
-            found=$(virsh -q qemu-monitor-command --domain "$name" "{\"execute\":\"$query\"}" | jq -c .return) || return
-            [ "$found" = "[]" ] || fail "$name: $query: $found" || return
+            commands+="qemu-monitor-command $uuid '{\"execute\":\"$query\"}';"
         done
-    done < <(virsh -q list --name)
+    done
+    [ -n "$commands" ] || return 0
+    answers=$(virsh -q "$commands" | grep -v '^$') || return
+    [ "$(grep -c '^Job type: *None' <<<"$answers")" = "$(wc -w <<<"$uuids")" ] || fail "a job: $answers" || return
+    [ "$(grep -c '^{"return":\[\]' <<<"$answers")" = $((2 * $(wc -w <<<"$uuids"))) ] || fail "a job or an export: $answers"
 }
 
 # --- places ---

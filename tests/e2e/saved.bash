@@ -9,7 +9,7 @@ saved_setup() {
     vm_boot "$saved" "$paused"
     vm_command "$paused" bootid >"$VMSHADOW_TEST_DIR/bootid-paused"
     virsh -q suspend --domain "$paused"
-    vm_command "$saved" run data0
+    vm_command "$saved" run data0 20 # milliseconds between two records: it needs not load the processors
     vm_command "$saved" bootid >"$VMSHADOW_TEST_DIR/bootid"
 }
 

@@ -78,7 +78,7 @@ void vm_writer_estimate(struct vm_writer *writer, struct plan *const *plans, siz
 {
     struct error error = ERROR_INIT;
     int64_t pause = -1;
-    if (!is_any_paused(plans, count))
+    if (writer->settings.no_estimate || !is_any_paused(plans, count))
         return;
     bool is_known = estimate(writer, plans, count, &pause, &error) == 0;
     for (size_t i = 0; i < count; i++) {

@@ -59,6 +59,8 @@ struct vm_writer_settings {
     bool pause_limit_chosen;      /* set by vm_writer_new(): a pause limit was given, so a pause
                                      that cannot be estimated is refused */
     bool refuse_saved_state;      /* plans refuse to pause a running VM */
+    bool no_estimate;             /* nobody asks how long a pause would be: to tell that, some MiB
+                                     are written into the image directory */
     /* false: each VM is frozen, taken and thawed by itself, so that a test can see that the test of
      * the common instant fails without the barrier. */
     bool barrier;
