@@ -95,10 +95,14 @@ start_backup_to() {
     listed=$(backups)
     VMSHADOW_TEST_POINT=$1:STOP "$VMSHADOW" backup "$saved" "$paused" >"$TMPDIR/output" 2>&1 &
     pid=$!
-    wait_for 120 is_stopped
+    wait_for 120 is_stopped_or_ended
+    is_stopped || fail "not stopped at $1: $(cat "$TMPDIR/output")"
 }
 is_stopped() {
     [ "$(ps -o state= -p "$pid")" = T ]
+}
+is_stopped_or_ended() {
+    [[ "$(ps -o state= -p "$pid")" != [RSD]* ]]
 }
 # ended: waits for that backup; sets status.
 ended() {
