@@ -71,6 +71,8 @@ static bool has_shape(const char *text, const char *shape)
     return !*text;
 }
 
+enum { DAY = 86400 };
+
 /* How long what the text names lasts: a day, a minute or a second; -1: it names none of them. */
 static int64_t time_unit(const char *text)
 {
@@ -78,7 +80,7 @@ static int64_t time_unit(const char *text)
         const char *shape;
         int64_t seconds;
     } shapes[] = {
-        {"0000-00-00", 86400},
+        {"0000-00-00", DAY},
         {"0000-00-00T00:00", 60},
         {"0000-00-00T00:00:00", 1},
     };
@@ -119,6 +121,11 @@ int values_time(const char *text, bool to_end, int64_t *ret_wall)
     if (parts.tm_year < 70 || parts.tm_year > 300 || parts.tm_mon < 0 || parts.tm_mon > 11 ||
         !is_real(&parts))
         return -1;
+    /* Where clocks are changed a day has 23 or 25 hours: it ends when the next one begins. */
+    if (to_end && unit == DAY) {
+        parts.tm_mday++;
+        unit = 0;
+    }
     time_t begin = utc ? timegm(&parts) : mktime(&parts);
     int64_t end = (int64_t)begin + (to_end ? unit : 0);
     *ret_wall = end * CLOCK_SECOND - (to_end ? 1 : 0);

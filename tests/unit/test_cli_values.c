@@ -107,6 +107,20 @@ static void times_are_read(void **state)
     tzset();
 }
 
+static void a_day_ends_when_the_next_one_begins(void **state)
+{
+    (void)state;
+    (void)setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
+    tzset();
+    check_time("2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"); /* 23 hours */
+    check_time("2026-07-31", "2026-07-30T22:00:00Z", "2026-07-31T21:59:59Z");
+    check_time("2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z"); /* 25 hours */
+    check_time("2026-12-31", "2026-12-30T23:00:00Z", "2026-12-31T22:59:59Z");
+    check_time("2026-03-29Z", "2026-03-29T00:00:00Z", "2026-03-29T23:59:59Z");
+    (void)unsetenv("TZ");
+    tzset();
+}
+
 static void wrong_times_are_refused(void **state)
 {
     (void)state;
@@ -142,9 +156,13 @@ static void wrong_times_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(times_are_read),     cmocka_unit_test(wrong_times_are_refused),
-        cmocka_unit_test(sizes_are_read),     cmocka_unit_test(wrong_sizes_are_refused),
-        cmocka_unit_test(durations_are_read), cmocka_unit_test(values_are_printed),
+        cmocka_unit_test(a_day_ends_when_the_next_one_begins),
+        cmocka_unit_test(times_are_read),
+        cmocka_unit_test(wrong_times_are_refused),
+        cmocka_unit_test(sizes_are_read),
+        cmocka_unit_test(wrong_sizes_are_refused),
+        cmocka_unit_test(durations_are_read),
+        cmocka_unit_test(values_are_printed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
