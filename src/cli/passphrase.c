@@ -45,23 +45,26 @@ static ssize_t read_whole(int descriptor, char *buffer)
     return (ssize_t)used;
 }
 
+static int unusable(struct error *error)
+{
+    return error_advise(error, "passphrase-unusable",
+                        "it is the whole file without a newline at its end, or what is typed");
+}
+
 static int check(const char *buffer, size_t size, const char *what, struct error *error)
 {
     if (size == 0) {
         (void)error_set(error, ERROR_USAGE, "%s: the passphrase is empty", what);
-        return error_advise(error, "passphrase-unusable",
-                            "it is the first line of the file, or what is typed");
+        return unusable(error);
     }
     if (size > passphrase_limit) {
         (void)error_set(error, ERROR_USAGE, "%s: the passphrase is longer than %d bytes", what,
                         passphrase_limit);
-        return error_advise(error, "passphrase-unusable",
-                            "it is the first line of the file, or what is typed");
+        return unusable(error);
     }
     if (memchr(buffer, '\0', size)) {
         (void)error_set(error, ERROR_USAGE, "%s: the passphrase has a zero byte in it", what);
-        return error_advise(error, "passphrase-unusable",
-                            "it is the first line of the file, or what is typed");
+        return unusable(error);
     }
     return 0;
 }
