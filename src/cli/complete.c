@@ -152,6 +152,12 @@ static void add_arguments(struct answer *answer, const struct typed *typed,
         add_names(answer, prefix, "", complete_vms(&typed->place));
 }
 
+static void add_switch(struct answer *answer, const struct option_rule *rule, const char *prefix)
+{
+    add(answer, prefix, "yes", "", rule->help);
+    add(answer, prefix, "no", "", "not so, whatever a file says");
+}
+
 /* What the usage line says of operand `number`: "BACKUP [VM...]" has VM from 1 on. */
 static void add_operands(struct answer *answer, const struct typed *typed)
 {
@@ -188,6 +194,8 @@ static void add_last(struct answer *answer, const struct typed *typed)
         rule = find_option(typed->verb, word);
         if (rule && rule->argument)
             add_arguments(answer, typed, rule, prefix);
+        else if (rule && options_is_switch(rule))
+            add_switch(answer, rule, prefix);
     } else if (!typed->ended && word[0] == '-') {
         add_options(answer, typed->verb);
     } else {

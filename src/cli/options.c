@@ -123,7 +123,7 @@ static int take_word(struct options *options, const struct option_rule *rule, co
         return -1;
     for (size_t i = 0; i < options->value_count && !options_is_list(rule); i++)
         if (options->values[i].rule == rule) {
-            options->values[i].text = text;
+            options->values[i].text = text ? text : "yes";
             return 0;
         }
     note(options, rule, text, "command line", true);
@@ -161,9 +161,10 @@ static void add_rule(struct parser *parser, const struct option_rule *rule)
     char *letter = parser->shorts + strlen(parser->shorts);
     if (parser->count == RULES_LIMIT)
         abort();
+    int argument = rule->argument ? required_argument
+                                  : (options_is_switch(rule) ? optional_argument : no_argument);
     parser->longs[parser->count] =
-        (struct option){rule->name, rule->argument ? required_argument : no_argument, NULL,
-                        LONG_BASE + (int)parser->count};
+        (struct option){rule->name, argument, NULL, LONG_BASE + (int)parser->count};
     parser->rules[parser->count++] = rule;
     if (!rule->letter)
         return;

@@ -115,6 +115,13 @@ static inline bool options_is_list(const struct option_rule *rule)
     return rule->kind == OPTION_LIST || rule->kind == OPTION_DISK || rule->kind == OPTION_LOCATION;
 }
 
+/* Is it a flag that a file may set? On the command line it takes =yes or =no then, so that the file
+ * can be overruled. */
+static inline bool options_is_switch(const struct option_rule *rule)
+{
+    return rule->kind == OPTION_FLAG && rule->scope != OPTION_ONCE;
+}
+
 /* The rest of a workflow's selection is the same for inspect and backup: VM... or --all. */
 int options_selection(const struct options *options, bool all,
                       struct requester_selection *ret_selection, struct error *error);

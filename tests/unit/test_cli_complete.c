@@ -97,6 +97,10 @@ static void values_are_those_of_the_option(void **state)
     has(said, "full");
     CLEANUP_FREE char *same = complete((const char *const[]){"backup", "=--type=f", NULL});
     has(same, "--type=full");
+    CLEANUP_FREE char *flag = complete((const char *const[]){"backup", "=--hold-stopped=", NULL});
+    has(flag, "--hold-stopped=no");
+    CLEANUP_FREE char *plain = complete((const char *const[]){"list", "=--json=", NULL});
+    assert_string_equal(plain, "words\n");
     CLEANUP_FREE char *files = complete((const char *const[]){"list", "-p", "=", NULL});
     assert_string_equal(files, "files\n");
     CLEANUP_FREE char *directories = complete((const char *const[]){"list", "--repo", "=", NULL});

@@ -108,6 +108,24 @@ static void the_stronger_place_wins(void **state)
     options_clear(&options.backup.common);
 }
 
+static void the_command_line_takes_back_what_a_file_sets(void **state)
+{
+    (void)state;
+    struct job_options options;
+    struct error error;
+    write_file("vmshadow.conf", "refuse-saved-state = yes\nhold-stopped = yes\n");
+    write_file("jobs.d/nightly.conf", "all = yes\nseparate = yes\nno-auto-recovery = yes\n");
+    assert_int_equal(READ_JOB("--refuse-saved-state=no", "--all=no", "--vm=web1", "--separate=no",
+                              "--no-auto-recovery=no"),
+                     0);
+    const struct requester_backup_options *backup = &options.backup.backup;
+    assert_false(backup->refuse_saved_state || backup->selection.all || backup->no_auto_recovery);
+    assert_false(options.separate);
+    assert_true(backup->hold_stopped);
+    assert_int_equal(job_check_selection(&options.backup.common, &error), 0);
+    options_clear(&options.backup.common);
+}
+
 static const char *where_of(const struct options *options, const char *name)
 {
     for (size_t i = 0; i < options->value_count; i++)
@@ -491,7 +509,8 @@ static void without_files_the_defaults_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_stronger_place_wins),
+        cmocka_unit_test(the_stronger_place_wins),
+        TEST(the_command_line_takes_back_what_a_file_sets),
         TEST(each_value_knows_its_place),
         TEST(a_job_turns_off_what_holds_for_all),
         TEST(a_job_says_which_vms_it_means),

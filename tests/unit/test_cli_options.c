@@ -11,7 +11,7 @@
 
 struct sample {
     struct options common;
-    bool flag;
+    bool flag, hold;
     const char *file, *type;
     uint64_t size;
     int64_t limit;
@@ -22,6 +22,7 @@ static const char *const types[] = {"copy", "full", NULL};
 #define OFFSET(member) offsetof(struct sample, member)
 static const struct option_rule rules[] = {
     {"flag", 'f', OPTION_FLAG, NULL, OFFSET(flag), "help"},
+    {"hold", 'H', OPTION_FLAG, NULL, OFFSET(hold), "help", .scope = OPTION_SETTING},
     {"file", '\0', OPTION_TEXT, "FILE", OFFSET(file), "help"},
     {"size", 's', OPTION_SIZE, "SIZE", OFFSET(size), "help", NULL, 4096, 1 << 20},
     {"limit", '\0', OPTION_DURATION, "TIME", OFFSET(limit), "help", NULL, CLOCK_MILLISECOND, 0},
@@ -67,6 +68,27 @@ static void all_kinds_are_parsed(void **state)
     options_clear(&sample.common);
 }
 
+static void flags_of_files_can_be_taken_back(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct error error;
+    assert_int_equal(PARSE("--hold=no", "one"), 0);
+    assert_false(sample.hold);
+    assert_int_equal(sample.common.value_count, 1);
+    assert_string_equal(sample.common.values[0].text, "no");
+    options_clear(&sample.common);
+    assert_int_equal(PARSE("--hold=no", "--hold", "no"), 0); /* the last counts; "no" is a VM */
+    assert_true(sample.hold);
+    assert_string_equal(sample.common.values[0].text, "yes");
+    assert_string_equal(sample.common.operands[0], "no");
+    options_clear(&sample.common);
+    assert_int_equal(PARSE("-Hf", "--hold=yes"), 0);
+    assert_true(sample.hold);
+    assert_true(sample.flag);
+    options_clear(&sample.common);
+}
+
 static void names_of_vms_may_hold_any_bytes(void **state)
 {
     (void)state;
@@ -106,6 +128,8 @@ static void wrong_words_are_named(void **state)
         {{"verb", "-s"}, "--size needs an argument: SIZE"},
         {{"verb", "--file="}, "--file: FILE is empty"},
         {{"verb", "--flag=yes"}, "--flag takes no argument"},
+        {{"verb", "--hold=maybe"}, "--hold: 'maybe' is neither yes nor no"},
+        {{"verb", "--hold="}, "--hold: '' is neither yes nor no"},
         {{"verb", "--size=4GB"},
          "--size: '4GB' is not a size: write bytes, or a number with KiB, "
          "MiB, GiB or TiB"},
@@ -206,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_kinds_are_parsed),
+        cmocka_unit_test(flags_of_files_can_be_taken_back),
         cmocka_unit_test(names_of_vms_may_hold_any_bytes),
         cmocka_unit_test(locations_are_split_at_the_directory),
         cmocka_unit_test(wrong_words_are_named),
