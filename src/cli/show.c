@@ -22,7 +22,6 @@ static int run(const struct options *options, json_t **ret_result, struct error 
 static const char *consistency_text(const char *word)
 {
     static const char *const texts[][2] = {
-        {"application", "application: applications in the guest had put their data in order"},
         {"file-system", "file system: the guest's file systems were frozen at the instant, its "
                         "applications were not told"},
         {"crash", "crash: as after a power failure at the instant"},
