@@ -76,7 +76,7 @@ fact_of() {
     [ "$(event PrepareForSnapshot end_ns)" -le "$(event Freeze start_ns)" ]
 }
 
-# libvirt itself starts no VM whose name has more than 251 bytes as XML; 30-main-job.bats runs one with such characters.
+# Why 245: docs/checklist.md, row 96; 30-main-job.bats runs a VM with such characters.
 @test "row 96: a name of 245 bytes with blanks, quotes, markup and UTF-8 works all through" {
     name="row 96: & <b> \"zwei\" 'drei' \$(vier) %s ; * ünïcødé 漢字 "
     while [ "$(printf %s "$name" | wc -c)" -lt 245 ]; do
