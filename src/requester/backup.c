@@ -123,23 +123,40 @@ static bool barrier_is_off(void)
     return value && strcmp(value, "off") == 0;
 }
 
+/* `vm` and `target` are the parts of `word`. A pattern means several VMs, of which one may well
+ * have no such disk. */
+static void look_for_target(const struct backup *backup, const char *word, const char *vm,
+                            const char *target)
+{
+    const struct plan *const *plans;
+    size_t count = plans_of(backup, &plans), matching = 0, found = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct domain *domain = plans[i]->domain;
+        if (!selection_matches(vm, domain->name, domain->uuid))
+            continue;
+        matching++;
+        if (domain_find_disk(domain, target))
+            found++;
+        else if (!selection_is_pattern(vm))
+            run_notice(backup->run.host, "exclude-disk %s: VM %s has no disk %s", word,
+                       domain->name, target);
+    }
+    if (selection_is_pattern(vm) && matching && !found)
+        run_notice(backup->run.host,
+                   "exclude-disk %s: no VM of the set that %s means has a disk %s", word, vm,
+                   target);
+}
+
 /* A disk that is excluded by a wrong name would be in the backup without a word. */
 static void tell_useless_exclusions(const struct backup *backup)
 {
     const struct requester_selection *selection = &backup->options->selection;
-    const struct plan *const *plans;
-    size_t count = plans_of(backup, &plans);
     for (size_t i = 0; i < selection->exclude_disk_count; i++) {
         const char *word = selection->exclude_disks[i], *colon = strrchr(word, ':');
-        if (!colon)
+        if (!colon || selection_is_pattern(colon + 1))
             continue;
-        const char *target = colon + 1;
         CLEANUP_FREE char *vm = memory_format("%.*s", (int)(colon - word), word);
-        for (size_t p = 0; p < count && !selection_is_pattern(target); p++)
-            if (strcmp(vm, plans[p]->domain->name) == 0 &&
-                !domain_find_disk(plans[p]->domain, target))
-                run_notice(backup->run.host, "exclude-disk %s: VM %s has no disk %s", word, vm,
-                           target);
+        look_for_target(backup, word, vm, colon + 1);
     }
 }
 

@@ -115,14 +115,20 @@ vms() {
 }
 
 @test "an excluded disk is named and left out, and a restore leaves it as it is" {
+    uuid=$(virsh -q domuuid --domain "$one")
     run -0 --separate-stderr vmshadow inspect "$one" --exclude-disk "w*:vdb" --json
     [ "$(jq -r '.vms[0].disks[] | select(.target == "vdb") | .reason' <<<"$output")" = "excluded by exclude-disk w*:vdb" ]
     configuration "exclude-disk = $one:vdb"
     run -0 --separate-stderr vmshadow backup "$one" --json
     [ "$(jq -r '.vms[0].left_out[] | select(.target == "vdb") | .reason' <<<"$output")" = "excluded by exclude-disk $one:vdb" ]
     [ "$(jq -r '[.vms[0].disks[].target] | join(" ")' <<<"$output")" = vda ]
-    run -0 --separate-stderr vmshadow backup "$one" --exclude-disk "$one:vdz"
+    run -0 --separate-stderr vmshadow backup "$one" --exclude-disk "$one:vdz" --exclude-disk "$uuid:vdy" \
+        --exclude-disk 'w*:vdx' --exclude-disk 'w*:vda' --exclude-disk 'db*:vdw'
     [[ "$stderr" == *"exclude-disk $one:vdz: VM $one has no disk vdz"* ]]
+    [[ "$stderr" == *"exclude-disk $uuid:vdy: VM $one has no disk vdy"* ]]
+    [[ "$stderr" == *"exclude-disk w*:vdx: no VM of the set that w* means has a disk vdx"* ]]
+    [[ "$stderr" != *"w*:vda: no VM"* ]] # web1 has it
+    [[ "$stderr" != *"exclude-disk db*:vdw"* ]] # no such VM in the set: nothing to tell
     run -0 --separate-stderr vmshadow backup "$one" --json
     before=$(stat -c %i-%Y-%s "$(vm_disk "$one" 1)")
     run -0 --separate-stderr vmshadow restore latest --yes --json
