@@ -50,6 +50,8 @@ static void print_disks(const json_t *vm)
                          json_boolean_or(disk, "included", false) ? "included" : "left out");
         const char *source = json_string_or(disk, "source", ""),
                    *reason = json_string_or(disk, "reason", "");
+        if (json_boolean_or(disk, "live_only", false) && !*reason)
+            reason = "attached to the running VM only; a restore brings the file, not attached";
         output_table_add(table, "%s%s%s", source, *source && *reason ? ": " : "", reason);
     }
     output_line(stdout, "   Disks:");

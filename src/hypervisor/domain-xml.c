@@ -236,6 +236,40 @@ int domain_xml_read(const char *xml, struct domain **ret_domain, struct disk_fac
     return 0;
 }
 
+int domain_from_xml(const char *xml, struct domain **ret_domain, struct error *error)
+{
+    struct disk_facts *facts = NULL;
+    if (domain_xml_read(xml, ret_domain, &facts, error) != 0)
+        return -1;
+    disk_facts_free(facts, (*ret_domain)->disk_count);
+    return 0;
+}
+
+/* Drives for media come and go with nothing in them that would be missed. */
+static bool is_missed(const struct disk *disk)
+{
+    return disk->source && strcmp(disk->device, "cdrom") != 0 &&
+           strcmp(disk->device, "floppy") != 0;
+}
+
+int domain_xml_compare(struct domain *running, const char *definition, struct error *error)
+{
+    CLEANUP(domain_freep) struct domain *defined = NULL;
+    if (domain_from_xml(definition, &defined, error) != 0)
+        return -1;
+    for (size_t i = 0; i < running->disk_count; i++)
+        running->disks[i].live_only = !domain_find_disk(defined, running->disks[i].target);
+    for (size_t i = 0; i < defined->disk_count; i++) {
+        const struct disk *disk = &defined->disks[i];
+        if (!is_missed(disk) || domain_find_disk(running, disk->target))
+            continue;
+        struct detached_disk detached = {memory_copy_string(disk->target),
+                                         memory_copy_string(disk->source)};
+        ARRAY_APPEND(running->detached, running->detached_count, detached);
+    }
+    return 0;
+}
+
 int domain_xml_read_names(const char *xml, char **ret_name, char **ret_uuid, struct error *error)
 {
     CLEANUP_XML xmlDocPtr document = xml_parse(xml, DOMAIN_XML_LIMIT, "the domain XML", error);

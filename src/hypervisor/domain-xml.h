@@ -36,6 +36,9 @@ void disk_facts_free(struct disk_facts *facts, size_t count);
 int domain_xml_read(const char *xml, struct domain **ret_domain, struct disk_facts **ret_facts,
                     struct error *error);
 
+/* Where the definition has other disks than the running VM: live_only, detached. */
+int domain_xml_compare(struct domain *running, const char *definition, struct error *error);
+
 /* Name and UUID only; uuid may come back NULL. */
 int domain_xml_read_names(const char *xml, char **ret_name, char **ret_uuid, struct error *error);
 

@@ -63,6 +63,10 @@ void domain_free(struct domain *domain)
         free_interface(&domain->interfaces[i]);
     for (size_t i = 0; i < domain->host_device_count; i++)
         free(domain->host_devices[i]);
+    for (size_t i = 0; i < domain->detached_count; i++) {
+        free(domain->detached[i].target);
+        free(domain->detached[i].source);
+    }
     char *texts[] = {domain->name,        domain->uuid,        domain->inactive_xml,
                      domain->live_xml,    domain->nvram,       domain->configuration_file,
                      domain->kernel,      domain->initrd,      domain->tpm_state_directory,
@@ -72,6 +76,7 @@ void domain_free(struct domain *domain)
     free(domain->disks);
     free(domain->interfaces);
     free(domain->host_devices);
+    free(domain->detached);
     free(domain);
 }
 
@@ -286,6 +291,10 @@ static int describe(struct call *call, virDomainPtr handle, struct domain **ret_
         read_texts(handle, &inactive, &live, error) != 0 ||
         domain_xml_read(live ? live : inactive, &domain, &facts, error) != 0)
         return -1;
+    if (live && domain_xml_compare(domain, inactive, error) != 0) {
+        disk_facts_free(facts, domain->disk_count);
+        return -1;
+    }
     domain->state = state;
     domain->inactive_xml = TAKE_PTR(inactive);
     domain->live_xml = TAKE_PTR(live);

@@ -42,6 +42,13 @@ struct disk {
     bool included;      /* in a backup; else `reason` says why not (row B10) */
     char *reason;       /* "pass-through disk (device='lun'): back it up inside the guest" */
     bool has_block_job; /* somebody's job runs on it (running VMs) */
+    bool live_only;     /* attached to the running VM, and not in its definition */
+};
+
+/* A disk that the definition has, and the running VM has not. */
+struct detached_disk {
+    char *target;
+    char *source; /* path, or what messages call it */
 };
 
 struct network_interface {
@@ -55,8 +62,10 @@ struct domain {
     enum domain_state state;
     bool persistent, autostart;
     bool has_agent_channel, agent_connected; /* org.qemu.guest_agent.0 */
-    struct disk *disks;
+    struct disk *disks; /* of the running VM where it runs, else of its definition */
     size_t disk_count;
+    struct detached_disk *detached; /* disks only of the definition; without drives for media */
+    size_t detached_count;
     struct network_interface *interfaces;
     size_t interface_count;
     uint64_t memory;    /* bytes */
@@ -83,6 +92,10 @@ int domain_lookup(struct hypervisor *hypervisor, const char *name, struct domain
 /* State now, by UUID; a VM that is not defined any more is ERROR_NOT_FOUND. */
 int domain_get_state(struct hypervisor *hypervisor, const char *uuid, enum domain_state *ret_state,
                      struct error *error);
+/* What a definition says, without asking libvirt or looking at a file: name, uuid, memory, disks
+ * (without size, included and reason), files of <os> and <tpm>, interfaces, host devices. For XML
+ * that is trusted as little as a backup's. ERROR_DAMAGED. */
+int domain_from_xml(const char *xml, struct domain **ret_domain, struct error *error);
 const struct disk *domain_find_disk(const struct domain *domain, const char *target);
 
 /* The directory in which libvirt keeps the images of managed saves, to be freed. */

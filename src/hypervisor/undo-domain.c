@@ -58,11 +58,7 @@ static bool same_facts(const struct domain *left, const struct domain *right)
 static struct domain *read_facts(const char *xml)
 {
     struct domain *domain = NULL;
-    struct disk_facts *facts = NULL;
-    if (domain_xml_read(xml, &domain, &facts, NULL) != 0)
-        return NULL;
-    disk_facts_free(facts, domain->disk_count);
-    return domain;
+    return domain_from_xml(xml, &domain, NULL) == 0 ? domain : NULL;
 }
 
 static bool is_ours(const char *now, const char *new_xml)

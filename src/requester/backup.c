@@ -42,6 +42,24 @@ static void tell_unknown_pauses(const struct backup *backup)
                        plans[i]->domain->name, plans[i]->pause_unknown);
 }
 
+/* The definition that is backed up is that of the VM's next start, the disks are those it has now.
+ */
+static void tell_live_disks(const struct backup *backup)
+{
+    const struct plan *const *plans;
+    size_t count = plans_of(backup, &plans);
+    for (size_t i = 0; i < count; i++) {
+        const struct domain *domain = plans[i]->domain;
+        for (size_t d = 0; d < domain->disk_count; d++)
+            if (domain->disks[d].included && domain->disks[d].live_only)
+                run_notice(backup->run.host,
+                           "VM %s: disk %s was attached to the running VM only, its definition "
+                           "does not have it: it is backed up, and a restore brings its file back "
+                           "without attaching it",
+                           domain->name, domain->disks[d].target);
+    }
+}
+
 /* Every refusal is told, not only the first: the administrator mends all of them at once. */
 static int refuse(const struct backup *backup, struct error *error)
 {
@@ -60,6 +78,7 @@ static int refuse(const struct backup *backup, struct error *error)
         return error_set(error, ERROR_NOT_FOUND, "there is no VM to back up");
     if (!first) {
         tell_unknown_pauses(backup);
+        tell_live_disks(backup);
         return 0;
     }
     (void)error_set(error, ERROR_REFUSED, "VM %s: %s", first->domain->name, first->refused);

@@ -61,6 +61,22 @@ int requester_writers(const struct requester_host *host, json_t **ret_result, st
     return 0;
 }
 
+/* What is no disk of the VM as it runs, and is left out for that. */
+static json_t *describe_other(const char *target, const char *device, const char *source,
+                              const char *reason)
+{
+    json_t *object = json_object();
+    json_set_string(object, "target", target);
+    json_set_string(object, "device", device);
+    json_set_string(object, "source", source);
+    json_set_string(object, "format", NULL);
+    json_set_integer(object, "size", 0);
+    json_set_boolean(object, "included", false);
+    json_set_string(object, "reason", reason);
+    json_set_boolean(object, "live_only", false);
+    return object;
+}
+
 static json_t *describe_disks(const struct domain *domain)
 {
     json_t *list = json_array();
@@ -74,20 +90,17 @@ static json_t *describe_disks(const struct domain *domain)
         json_set_integer(object, "size", disk->size);
         json_set_boolean(object, "included", disk->included);
         json_set_string(object, "reason", disk->reason);
+        json_set_boolean(object, "live_only", disk->live_only);
         json_append(list, object);
     }
-    for (size_t i = 0; i < domain->host_device_count; i++) {
-        json_t *object = json_object();
-        json_set_string(object, "target", domain->host_devices[i]);
-        json_set_string(object, "device", "hostdev");
-        json_set_string(object, "source", domain->host_devices[i]);
-        json_set_string(object, "format", NULL);
-        json_set_integer(object, "size", 0);
-        json_set_boolean(object, "included", false);
-        json_set_string(object, "reason",
-                        "host device passed through: back it up inside the guest");
-        json_append(list, object);
-    }
+    for (size_t i = 0; i < domain->host_device_count; i++)
+        json_append(list,
+                    describe_other(domain->host_devices[i], "hostdev", domain->host_devices[i],
+                                   "host device passed through: back it up inside the "
+                                   "guest"));
+    for (size_t i = 0; i < domain->detached_count; i++)
+        json_append(list, describe_other(domain->detached[i].target, "disk",
+                                         domain->detached[i].source, MANIFEST_DETACHED));
     return list;
 }
 

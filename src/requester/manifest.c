@@ -116,6 +116,15 @@ static json_t *left_out(const struct domain *domain)
         json_set_boolean(device, "writable", true);
         json_append(list, device);
     }
+    for (size_t i = 0; i < domain->detached_count; i++) {
+        const struct detached_disk *detached = &domain->detached[i];
+        json_t *disk = json_object();
+        json_set_string(disk, "target", detached->target);
+        json_set_string(disk, "reason", MANIFEST_DETACHED);
+        json_set_string(disk, "path", detached->source[0] == '/' ? detached->source : NULL);
+        json_set_boolean(disk, "writable", false); /* by this VM */
+        json_append(list, disk);
+    }
     return list;
 }
 

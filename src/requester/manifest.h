@@ -32,6 +32,10 @@ int manifest_get_root(const json_t *object, const char *name, const char *what,
 
 /* The five conditions with what was found for each, as inspect tells them. New reference. */
 json_t *manifest_conditions(const struct plan *plan);
+/* Why a disk that only the definition has is not in a backup. */
+#define MANIFEST_DETACHED                                                                          \
+    "it is in the definition only: it was detached from the running VM, or comes with its next "   \
+    "start"
 /* A VM of the backup without its data: name, method, left-out disks, ... New reference. */
 json_t *manifest_vm(const struct plan *plan);
 /* Owner and mode of a file as an object, null when it is not there. New reference. */

@@ -18,6 +18,13 @@ struct planning {
 void planned_vm_add_notice(struct planned_vm *vm, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* restore-plan-definition.c: the definition, beside what else the backup says of the VM. */
+
+/* Loads it and checks that it is of this VM. */
+int plan_definition(const struct planning *planning, struct planned_vm *vm, struct error *error);
+/* A notice for each disk that only the VM as it ran had, or only its definition. */
+void plan_name_differences(struct planned_vm *vm);
+
 /* restore-plan-files.c: which disks and files go where. */
 int plan_disks(const struct planning *planning, struct planned_vm *vm, struct error *error);
 int plan_file(const struct planning *planning, struct planned_vm *vm, const json_t *entry,

@@ -30,6 +30,7 @@ static void clear_vm(struct planned_vm *vm)
     free(vm->name);
     free(vm->uuid);
     free(vm->xml);
+    domain_free(vm->definition);
     json_decref(vm->networks);
     json_decref(vm->notices);
 }
@@ -114,22 +115,11 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
 
 /* ---- The whole ---- */
 
-static int load_definition(const struct planning *planning, struct planned_vm *vm,
-                           struct error *error)
-{
-    struct object_id root;
-    size_t size;
-    if (manifest_get_root(json_object_get(vm->entry, "documents"), "domain.xml", "the backup",
-                          &root, error) != 0)
-        return -1;
-    return repository_get_document(planning->repository, &root, &vm->xml, &size, error);
-}
-
 static int plan_vm(const struct planning *planning, struct planned_vm *vm, struct error *error)
 {
     size_t index;
     json_t *entry;
-    if (load_definition(planning, vm, error) != 0 || check_identity(planning, vm, error) != 0 ||
+    if (plan_definition(planning, vm, error) != 0 || check_identity(planning, vm, error) != 0 ||
         plan_disks(planning, vm, error) != 0 || plan_check_link(planning, vm, error) != 0)
         return -1;
     json_array_foreach(json_object_get(vm->entry, "files"), index, entry)
@@ -144,7 +134,10 @@ static int plan_vm(const struct planning *planning, struct planned_vm *vm, struc
                               "it comes back defined for good");
     if (plan_networks(planning, vm, error) != 0)
         return -1;
-    return plan_memory(planning, vm, error);
+    if (plan_memory(planning, vm, error) != 0)
+        return -1;
+    plan_name_differences(vm);
+    return 0;
 }
 
 static int add_vm(struct restore_plan *plan, const json_t *entry, struct error *error)

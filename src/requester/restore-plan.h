@@ -35,10 +35,11 @@ struct planned_memory {
 
 struct planned_vm {
     char *name, *uuid;
-    char *xml;                /* the definition, with its adapters as planned */
-    const json_t *entry;      /* in the manifest */
-    const struct domain *now; /* only while the plan is made */
-    bool exists, running;     /* the VM that is there now */
+    char *xml;                 /* the definition, with its adapters as planned */
+    struct domain *definition; /* what it says */
+    const json_t *entry;       /* in the manifest */
+    const struct domain *now;  /* only while the plan is made */
+    bool exists, running;      /* the VM that is there now */
     enum domain_state state;
     struct planned_disk *disks;
     size_t disk_count;

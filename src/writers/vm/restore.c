@@ -203,10 +203,10 @@ int restored_vm_edit_disks(const struct restored_vm *vm, const char *xml, char *
         NEW_ARRAY(struct domain_edit_disk, vm->file_count);
     size_t count = 0;
     unsigned changes;
-    /* A disk that the definition got after the VM was saved is not in the XML of that state. */
+    /* Disks of the running VM, of its definition and of its saved state may differ. */
     for (size_t i = 0; i < vm->file_count; i++)
         if (is_disk(&vm->files[i]) && !vm->files[i].in_place &&
-            (xml == vm->xml || domain_edit_has_disk(xml, vm->files[i].target)))
+            domain_edit_has_disk(xml, vm->files[i].target))
             disks[count++] = (struct domain_edit_disk){vm->files[i].target, vm->files[i].path,
                                                        vm->files[i].format};
     return domain_edit_disks(xml, disks, count, ret_xml, &changes, error);
@@ -370,6 +370,17 @@ static int make_link(struct vm_writer *writer, const struct restored_vm *vm, str
     return 0;
 }
 
+/* A disk that was attached to the running VM only came back as a file. */
+static bool is_registered(const struct restored_vm *vm, const struct restored_file *file,
+                          const struct domain *domain)
+{
+    if (!is_disk(file) || !domain_edit_has_disk(vm->xml, file->target))
+        return true;
+    const struct disk *disk = domain_find_disk(domain, file->target);
+    return disk && disk->layer_count && disk->layers[0].path &&
+           strcmp(disk->layers[0].path, file->path) == 0;
+}
+
 /* Is what was registered what was restored? */
 static int check_registered(struct vm_writer *writer, const struct restored_vm *vm,
                             struct error *error)
@@ -379,9 +390,7 @@ static int check_registered(struct vm_writer *writer, const struct restored_vm *
         return -1;
     for (size_t i = 0; i < vm->file_count; i++) {
         const struct restored_file *file = &vm->files[i];
-        const struct disk *disk = is_disk(file) ? domain_find_disk(domain, file->target) : NULL;
-        if (is_disk(file) && (!disk || !disk->layer_count || !disk->layers[0].path ||
-                              strcmp(disk->layers[0].path, file->path) != 0))
+        if (!is_registered(vm, file, domain))
             return error_set(error, ERROR_FAILED, "libvirt registered disk %s at another place",
                              file->target);
         if (access(file->path, F_OK) != 0)

@@ -1,0 +1,92 @@
+/* What the definition in a backup says, beside what else the backup says of the VM.
+ *
+ * The disks of a backup are those that the VM had while it ran, the definition is that of its next
+ * start: a disk may be in one of them only. The files that a backup holds beside disks are written
+ * where the backup says, so the place has to be one that the definition (or the saved state) names
+ * for just that: else whoever can write to the repository could have any file of the host made. */
+#include "requester/restore-plan-private.h"
+
+#include "base/id.h"
+#include "hypervisor/domain-edit.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int plan_definition(const struct planning *planning, struct planned_vm *vm, struct error *error)
+{
+    struct object_id root;
+    struct id id;
+    size_t size;
+    if (manifest_get_root(json_object_get(vm->entry, "documents"), "domain.xml", "the backup",
+                          &root, error) != 0 ||
+        repository_get_document(planning->repository, &root, &vm->xml, &size, error) != 0 ||
+        domain_from_xml(vm->xml, &vm->definition, error) != 0)
+        return -1;
+    const struct domain *definition = vm->definition;
+    if (id_parse(vm->uuid, &id) != 0 || strcmp(definition->uuid, vm->uuid) != 0 ||
+        strcmp(definition->name, vm->name) != 0)
+        return error_set(error, ERROR_DAMAGED,
+                         "its definition in the backup is of another VM (%s, %s)", definition->name,
+                         definition->uuid);
+    return 0;
+}
+
+/* ---- Disks that only one of both has ---- */
+
+static void name_live_only(struct planned_vm *vm, const struct planned_disk *disk)
+{
+    if (domain_find_disk(vm->definition, disk->target))
+        return;
+    if (vm->memory.xml && domain_edit_has_disk(vm->memory.xml, disk->target))
+        planned_vm_add_notice(vm,
+                              "disk %s was attached to the running VM only: it is in the saved "
+                              "state, but not in the definition, which counts once the VM was off",
+                              disk->target);
+    else
+        planned_vm_add_notice(vm,
+                              "disk %s was attached to the running VM only, and the definition "
+                              "does not have it: %s comes back and is not attached (virsh "
+                              "attach-disk %s %s %s --subdriver %s --persistent)",
+                              disk->target, disk->path, vm->name, disk->path, disk->target,
+                              disk->format);
+}
+
+static bool is_in(const json_t *list, const char *target)
+{
+    size_t index;
+    json_t *entry;
+    json_array_foreach(list, index, entry)
+    {
+        if (strcmp(json_string_or(entry, "target", ""), target) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Backups name it among the disks that were left out; older ones do not. */
+static void name_definition_only(struct planned_vm *vm, const struct disk *disk)
+{
+    struct stat facts;
+    if (!disk->source || strcmp(disk->device, "cdrom") == 0 ||
+        strcmp(disk->device, "floppy") == 0 ||
+        is_in(json_object_get(vm->entry, "disks"), disk->target) ||
+        is_in(json_object_get(vm->entry, "left_out"), disk->target))
+        return;
+    bool missing = disk->source[0] == '/' && stat(disk->source, &facts) != 0 && errno == ENOENT;
+    planned_vm_add_notice(vm,
+                          "disk %s (%s) is in the definition, but the VM did not have it when it "
+                          "was backed up: %s",
+                          disk->target, disk->source,
+                          missing ? "it is not there, and the VM does not start before it is"
+                                  : "it stays as it is");
+}
+
+void plan_name_differences(struct planned_vm *vm)
+{
+    for (size_t i = 0; i < vm->disk_count; i++)
+        name_live_only(vm, &vm->disks[i]);
+    for (size_t i = 0; i < vm->definition->disk_count; i++)
+        name_definition_only(vm, &vm->definition->disks[i]);
+}

@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# Disks of the VM as it runs against those of its definition: what was attached or detached live, and what cannot come back as it was.
+
+load helpers
+load product
+
+setup_file() {
+    product_setup --no-encryption
+}
+
+teardown_file() {
+    product_teardown
+}
+
+teardown() {
+    local name
+    for name in plugged odd; do
+        vm_destroy_everything "$name"
+    done
+    rm -f "$images"/extra.raw "$images"/later.raw
+    nothing_left
+}
+
+# plug: VM plugged runs with disk vdy, which its definition does not have; that has vdz.
+plug() {
+    vm_define plugged "$@" || return
+    make_disk "$images/extra.raw" raw ext4 extra 16 || return
+    make_disk "$images/later.raw" raw ext4 later 16 || return
+    if [ $# -gt 0 ]; then vm_start plugged; else vm_boot plugged; fi || return
+    virsh -q attach-disk plugged "$images/extra.raw" vdy --subdriver raw --live >/dev/null || return
+    virsh -q attach-disk plugged "$images/later.raw" vdz --subdriver raw --config >/dev/null
+}
+
+# targets [--inactive]: of VM plugged, in a line.
+targets() {
+    vm_disks plugged "$@" | cut -f1 | sort | paste -sd ' '
+}
+
+@test "a disk attached to the running VM only is backed up, and its file comes back; one of the definition only is named" {
+    plug
+    run -0 --separate-stderr vmshadow inspect plugged --json
+    [ "$(jq -c '[.vms[0].disks[] | select(.live_only) | [.target, .included]]' <<<"$output")" = '[["vdy",true]]' ]
+    [ "$(jq -c '[.vms[0].disks[] | select(.included | not) | .target]' <<<"$output")" = '["vdz"]' ]
+    run -0 vmshadow inspect plugged
+    [[ "$output" == *"vdy "*"attached to the running VM only"* ]]
+    run -0 --separate-stderr vmshadow backup plugged --json
+    [[ "$stderr" == *"disk vdy was attached to the running VM only"* ]]
+    [ "$(jq -r '.vms[0].method' <<<"$output")" = child-snapshot ]
+    [ "$(jq -c '[.vms[0].left_out[] | [.target, .path]]' <<<"$output")" = "[[\"vdz\",\"$images/later.raw\"]]" ]
+    defined=$(targets --inactive)
+    sum=$(sha256sum <"$images/extra.raw")
+
+    # Over the VM that runs, and after it was lost.
+    echo spoiled | dd of="$images/extra.raw" conv=notrunc status=none
+    run -0 vmshadow restore latest --yes
+    [[ "$output" == *"$images/extra.raw comes back and is not attached"* ]]
+    [ "$(sha256sum <"$images/extra.raw")" = "$sum" ]
+    vm_is plugged "shut off"
+    [ "$(targets)" = "$defined" ]
+    vm_destroy_everything plugged
+    [ ! -e "$images/later.raw" ]
+    rm -f "$images/extra.raw"
+    run -0 vmshadow restore latest
+    [[ "$output" == *"disk vdz is not in the backup"*"$images/later.raw is not there"* ]]
+    [ "$(sha256sum <"$images/extra.raw")" = "$sum" ]
+    [ "$(targets --inactive)" = "$defined" ]
+    make_disk "$images/later.raw" raw ext4 later 16
+    disk_check plugged
+}
+
+@test "from saved state a disk attached to the running VM only is there again, until the VM is off" {
+    plug --no-agent
+    run -0 vmshadow backup plugged
+    live=$(targets) defined=$(targets --inactive)
+    vm_destroy_everything plugged
+    rm -f "$images/extra.raw"
+    mkdir "$VMSHADOW_TEST_DIR/files"
+    run -0 vmshadow restore latest --to "$VMSHADOW_TEST_DIR/files"
+    [[ "$output" == *"disk vdy was attached to the running VM only: it is in the saved state"* ]]
+    [ "$(targets --inactive)" = "$defined" ]
+    vm_start plugged
+    [ "$(targets)" = "$live" ]
+    [ "$(vm_disks plugged | grep ^vdy | cut -f3)" = "$VMSHADOW_TEST_DIR/files/extra.raw" ]
+}
