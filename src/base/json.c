@@ -110,6 +110,17 @@ void json_set_string(json_t *object, const char *name, const char *text)
     json_set(object, name, text ? string_value(text) : json_null());
 }
 
+void json_append_string(json_t *array, const char *text)
+{
+    json_append(array, text ? string_value(text) : json_null());
+}
+
+bool json_holds(const char *text, size_t size)
+{
+    CLEANUP_JSON json_t *value = json_stringn(text, size);
+    return value != NULL;
+}
+
 void json_set_integer(json_t *object, const char *name, int64_t value)
 {
     json_set(object, name, json_integer(value));

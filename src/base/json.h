@@ -42,6 +42,12 @@ bool json_boolean_or(const json_t *object, const char *name, bool otherwise);
 void json_set_string(json_t *object, const char *name, const char *text);
 void json_set_integer(json_t *object, const char *name, int64_t value);
 void json_set_boolean(json_t *object, const char *name, bool value);
+/* As json_set_string(), behind the last element. Text from outside never goes into jansson's own
+ * json_string(), which returns NULL for what is not UTF-8. */
+void json_append_string(json_t *array, const char *text);
+/* Are these bytes text as JSON can hold it, that is UTF-8? Else a reader finds another text in it
+ * than the one that was meant. */
+bool json_holds(const char *text, size_t size);
 /* Takes over the reference. */
 void json_set(json_t *object, const char *name, json_t *value);
 void json_append(json_t *array, json_t *value);

@@ -5,6 +5,7 @@
 #include "cli/config-file.h"
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -99,6 +100,8 @@ static int check_line(struct reading *reading, const char *line, size_t length)
         return 0;
     if (blanks)
         return refuse(reading, "a line begins with its key, not with blanks");
+    if (!json_holds(line, length))
+        return refuse(reading, "the line is not UTF-8: save the file in that encoding");
     if (line[0] == '[')
         return refuse(reading, "there are no sections: write KEY = VALUE");
     for (size_t i = 1; i < length; i++)

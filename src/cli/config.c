@@ -232,7 +232,7 @@ json_t *config_jobs(void)
         qsort(names, count, sizeof *names, by_name);
     json_t *jobs = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_append(jobs, json_string(names[i]));
+        json_append_string(jobs, names[i]);
         free(names[i]);
     }
     free(names);

@@ -4,7 +4,7 @@
  * A line is `KEY = VALUE`; a key is the long name of an option (cli/options.h). Lines that are
  * empty or begin with # or ; say nothing. A key that may be given once stands once in a file. Files
  * of others are not trusted: each must be a regular file that only its owner can write, and the
- * owner root or the user. At most 1 MiB, 190 bytes a line, no zero bytes.
+ * owner root or the user. At most 1 MiB, 190 bytes a line, no zero bytes, UTF-8 but in comments.
  *
  * Every line is checked, whether the command uses it or not: a wrong one is ERROR_USAGE with
  * FILE:LINE. The syntax is libinih's.

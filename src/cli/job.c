@@ -154,7 +154,7 @@ static json_t *names_of(const json_t *vms)
     size_t index;
     json_array_foreach(vms, index, vm)
     {
-        json_append(names, json_string(json_string_or(vm, "name", "")));
+        json_append_string(names, json_string_or(vm, "name", ""));
     }
     return names;
 }
@@ -239,7 +239,7 @@ static void run_separate(struct job *job, const struct requester_selection *whol
         one.all = false;
         one.tag_count = one.exclude_vm_count = 0;
         json_t *names = json_array();
-        json_append(names, json_string(json_string_or(item, "name", "")));
+        json_append_string(names, json_string_or(item, "name", ""));
         run_set(job, &one, names);
     }
     json_array_foreach(json_object_get(found, "missing"), index, item)

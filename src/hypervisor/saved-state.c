@@ -76,7 +76,7 @@ static json_t *return_arguments(const struct saved_state *state, bool restart)
     json_set_boolean(arguments, "was_paused", state->was_paused);
     json_set_boolean(arguments, "restart", restart);
     for (char **file = state->disk_files; *file; file++)
-        json_append(disks, json_string(*file));
+        json_append_string(disks, *file);
     json_set(arguments, "disks", disks);
     return arguments;
 }

@@ -122,7 +122,7 @@ static json_t *network_node(const struct disk_facts *facts, struct error *error)
 static json_t *held_node(json_t *file)
 {
     json_t *node = json_object(), *permissions = json_array();
-    json_append(permissions, json_string("write"));
+    json_append_string(permissions, "write");
     json_set_string(node, "driver", "blkdebug");
     json_set(node, "image", file);
     json_set(node, "unshare-child-perms", permissions);

@@ -226,7 +226,7 @@ static int store_part(struct storing *storing, json_t *file, const void *data, s
     if (manifest_store_document(storing->repository, storing->vm, name, data, size, storing->stored,
                                 error) != 0)
         return -1;
-    json_append(parts, json_string(name));
+    json_append_string(parts, name);
     return 0;
 }
 

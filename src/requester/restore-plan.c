@@ -50,7 +50,7 @@ void planned_vm_add_notice(struct planned_vm *vm, const char *format, ...)
     va_start(arguments, format);
     CLEANUP_FREE char *text = memory_vformat(format, arguments);
     va_end(arguments);
-    json_append(vm->notices, json_string(text));
+    json_append_string(vm->notices, text);
 }
 
 /* ---- The VM that is there now ---- */

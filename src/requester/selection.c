@@ -198,7 +198,7 @@ int requester_select(const struct requester_host *host, const struct requester_s
         json_append(vms, vm);
     }
     for (size_t i = 0; i < selected.missing_count; i++)
-        json_append(missing, json_string(selected.missing[i]));
+        json_append_string(missing, selected.missing[i]);
     json_t *result = json_object();
     json_set(result, "vms", vms);
     json_set(result, "missing", missing);

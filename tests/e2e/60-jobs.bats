@@ -102,6 +102,14 @@ vms() {
     job nightly "vm = $one" "vm = nobody"
     run -3 --separate-stderr vmshadow run nightly
     [[ "$stderr" == *"nobody"* ]]
+    # No VM can have such a name; the report has to be JSON all the same.
+    job nightly "vm = $one" "on-failure = cat >$TMPDIR/failure"
+    run -3 --separate-stderr vmshadow run nightly --vm $'gr\xfcn' --json
+    [ "$(jq -r '.sets[0].vms | join("|")' <<<"$output")" = "$one|gr?n" ]
+    [[ "$(cat "$TMPDIR/failure")" == *"VM gr?n: there is no such VM"* ]]
+    job nightly "vm = $one" $'vm = gr\xfcn'
+    run -2 --separate-stderr vmshadow run nightly
+    [[ "$stderr" == *"jobs.d/nightly.conf:2: the line is not UTF-8"* ]]
     job nightly "vm = nobody*"
     run -3 --separate-stderr vmshadow run nightly
     [[ "$stderr" == *"the pattern nobody* means no VM of this host"* ]]

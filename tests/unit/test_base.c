@@ -99,6 +99,21 @@ static void json_names_the_fault(void **state)
     assert_null(json_parse("{\"a\":1,\"a\":2}", 13, "the thing", &error));
 }
 
+static void json_takes_any_bytes(void **state)
+{
+    (void)state;
+    CLEANUP_JSON json_t *list = json_array();
+    json_append_string(list, "gr\xc3\xbcn");
+    json_append_string(list, "gr\xfcn");
+    json_append_string(list, NULL);
+    CLEANUP_FREE char *text = json_text(list);
+    assert_string_equal(text, "[\"gr\xc3\xbcn\",\"gr?n\",null]");
+    assert_true(json_holds("gr\xc3\xbcn", 5));
+    assert_false(json_holds("gr\xfcn", 4));
+    assert_false(json_holds("gr\xc3\xbcn", 3));
+    assert_true(json_holds("", 0));
+}
+
 static int temporary_directory(char *path)
 {
     strcpy(path, "/tmp/vmshadow-unit-XXXXXX");
@@ -328,6 +343,7 @@ int main(void)
         cmocka_unit_test(id_round_trip),
         cmocka_unit_test(clock_round_trip),
         cmocka_unit_test(json_names_the_fault),
+        cmocka_unit_test(json_takes_any_bytes),
         cmocka_unit_test(publish_is_all_or_nothing),
         cmocka_unit_test(publish_new_only_and_sweep),
         cmocka_unit_test(the_sweep_passes_pipes_by),

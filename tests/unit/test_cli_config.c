@@ -432,6 +432,11 @@ static void bounds_are_kept(void **state)
     assert_int_equal(READ_JOB(), -1);
     assert_non_null(strstr(error.message, ":1: there is a zero byte in the line"));
     options_clear(&options.backup.common);
+    write_file("vmshadow.conf", "# f\xfcr alle\n");
+    write_file("jobs.d/nightly.conf", "vm = gr\xc3\xbcn\nvm = gr\xfcn\n");
+    assert_int_equal(READ_JOB(), -1);
+    assert_non_null(strstr(error.message, "/jobs.d/nightly.conf:2: the line is not UTF-8"));
+    options_clear(&options.backup.common);
     (void)no_files(state);
     CLEANUP_FREE char *path = path_of("vmshadow.conf");
     assert_int_equal(truncate(path, (1 << 20) + 1), 0);

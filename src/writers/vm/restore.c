@@ -426,7 +426,7 @@ int vm_writer_finish_restore(struct vm_writer *writer, uint64_t *ret_step, struc
     json_t *paths = json_array();
     for (size_t i = 0; i < writer->restore_count; i++)
         for (size_t a = 0; a < writer->restores[i].aside_count; a++)
-            json_append(paths, json_string(writer->restores[i].asides[a]));
+            json_append_string(paths, writer->restores[i].asides[a]);
     json_t *arguments = json_object();
     json_set(arguments, "paths", paths);
     return undo_replace_all(writer->settings.undo, "", vm_restore_remove_set_aside.name, arguments,
