@@ -129,7 +129,8 @@ struct requester_retention {
     const char *const *new_backups; /* ids of those just made: they stay, and are read back first */
     size_t new_count;
 };
-/* Take older backups of a job off the list: {"kept","removed":[{"id","time"}],"stopped"}. "stopped"
+/* Take older backups of a job off the list, those that the rules need for none of the VMs and disks
+ * in them, each by itself: {"kept","removed":[{"id","time"}],"stopped"}. "stopped"
  * says why nothing (more) went, which is no error: a backup is dated in the future, or one cannot
  * be read. Never goes the newest backup of a VM or of a disk. ERROR_*: of the repository; the
  * result is set all the same. */

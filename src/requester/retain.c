@@ -2,6 +2,8 @@
  * passes. A backup goes only when
  *
  *   - nothing is in doubt: every backup of the repository can be read, and none is of the future;
+ *   - no rule needs it for any VM or any disk in it. Each is a series of its own: a later backup of
+ *     the day without VM db1 is none of db1, whatever else it holds;
  *   - it is not the newest one of any VM or of any disk in it;
  *   - the backups that stay in its place were read back.
  *
@@ -20,8 +22,8 @@
 struct entry {
     char *id, *time;
     int64_t wall;
-    char *series;  /* NULL: of another job or host */
-    json_t *items; /* "UUID" of each VM, "UUID/TARGET" of each disk in it */
+    bool own;      /* of this job and host */
+    json_t *items; /* a member "UUID" for each VM, "UUID/TARGET" for each disk in it */
 };
 
 struct retaining {
@@ -46,32 +48,27 @@ static void doubt(struct retaining *retaining, char *reason)
 
 static json_t *items_of(const json_t *manifest)
 {
-    json_t *items = json_array(), *vm, *disk;
+    json_t *items = json_object(), *vm, *disk;
     size_t index, inner;
     json_array_foreach(json_object_get(manifest, "vms"), index, vm)
     {
         const char *uuid = json_string_or(vm, "uuid", "");
-        json_append(items, json_string(uuid));
+        json_set_boolean(items, uuid, true);
         json_array_foreach(json_object_get(vm, "disks"), inner, disk)
         {
             CLEANUP_FREE char *item =
                 memory_format("%s/%s", uuid, json_string_or(disk, "target", ""));
-            json_append(items, json_string(item));
+            json_set_boolean(items, item, true);
         }
     }
     return items;
 }
 
-/* Separate sets of a job are a series for each VM; else a job has one. */
-static char *series_of(const struct requester_retention *retention, const json_t *manifest)
+static bool is_own(const struct requester_retention *retention, const json_t *manifest)
 {
     const char *job = json_string_or(manifest, "job", NULL);
     const char *host = json_string_or(manifest, "host", "");
-    if (!job || strcmp(job, retention->job) != 0 || strcmp(host, retention->host) != 0)
-        return NULL;
-    const json_t *vm = json_array_get(json_object_get(manifest, "vms"), 0);
-    bool separate = json_boolean_or(manifest, "separate", false);
-    return memory_copy_string(separate ? json_string_or(vm, "uuid", "") : "");
+    return job && strcmp(job, retention->job) == 0 && strcmp(host, retention->host) == 0;
 }
 
 static int add_entry(void *context, const json_t *manifest, struct error *error)
@@ -87,7 +84,7 @@ static int add_entry(void *context, const json_t *manifest, struct error *error)
         doubt(retaining,
               memory_format("backup %s is dated %s, in the future: a clock is wrong", id, time));
     struct entry entry = {memory_copy_string(id), memory_copy_string(time), wall,
-                          series_of(retaining->retention, manifest), items_of(manifest)};
+                          is_own(retaining->retention, manifest), items_of(manifest)};
     ARRAY_APPEND(retaining->entries, retaining->count, entry);
     return 0;
 }
@@ -102,7 +99,6 @@ static void clear(struct retaining *retaining)
     for (size_t i = 0; i < retaining->count; i++) {
         free(retaining->entries[i].id);
         free(retaining->entries[i].time);
-        free(retaining->entries[i].series);
         json_decref(retaining->entries[i].items);
     }
     free(retaining->entries);
@@ -112,19 +108,19 @@ static void clear(struct retaining *retaining)
 
 /* ---- What may go --------------------------------------------------------------------------- */
 
-/* `keep` of each entry of one series, by the rules. */
-static void choose_series(const struct retaining *retaining, const char *series, bool *keep)
+/* Keep those of the job's backups with this VM or disk that the rules need for it. */
+static void choose_for(const struct retaining *retaining, const char *item, bool *keep)
 {
     struct retention_backup *backups = NEW_ARRAY(struct retention_backup, retaining->count + 1);
     size_t *places = NEW_ARRAY(size_t, retaining->count + 1), count = 0;
     for (size_t i = 0; i < retaining->count; i++)
-        if (retaining->entries[i].series && strcmp(retaining->entries[i].series, series) == 0) {
+        if (retaining->entries[i].own && json_object_get(retaining->entries[i].items, item)) {
             backups[count].time = retaining->entries[i].wall / CLOCK_SECOND;
             places[count++] = i;
         }
     retention_choose(&retaining->retention->policy, backups, count);
     for (size_t i = 0; i < count; i++)
-        keep[places[i]] = backups[i].keep;
+        keep[places[i]] = keep[places[i]] || backups[i].keep;
     free(backups);
     free(places);
 }
@@ -140,19 +136,21 @@ static bool is_new(const struct requester_retention *retention, const char *id)
 static bool *choose(const struct retaining *retaining)
 {
     bool *keep = NEW_ARRAY(bool, retaining->count + 1);
-    for (size_t i = 0; i < retaining->count; i++)
-        keep[i] = !retaining->entries[i].series;
+    CLEANUP_JSON json_t *done = json_object();
     for (size_t i = 0; i < retaining->count; i++) {
-        const char *series = retaining->entries[i].series;
-        bool first = series != NULL;
-        for (size_t before = 0; before < i && first; before++)
-            first = !retaining->entries[before].series ||
-                    strcmp(retaining->entries[before].series, series) != 0;
-        if (first)
-            choose_series(retaining, series, keep);
+        const struct entry *entry = &retaining->entries[i];
+        const char *item;
+        json_t *value;
+        keep[i] = keep[i] || !entry->own || is_new(retaining->retention, entry->id) ||
+                  !json_object_size(entry->items);
+        json_object_foreach(entry->own ? entry->items : NULL, item, value)
+        {
+            if (json_object_get(done, item))
+                continue;
+            json_set_boolean(done, item, true);
+            choose_for(retaining, item, keep);
+        }
     }
-    for (size_t i = 0; i < retaining->count; i++)
-        keep[i] = keep[i] || is_new(retaining->retention, retaining->entries[i].id);
     return keep;
 }
 
@@ -160,15 +158,14 @@ static bool *choose(const struct retaining *retaining)
 static void keep_newest(const struct retaining *retaining, bool *keep, json_t *newest)
 {
     for (size_t i = retaining->count; i-- > 0;) {
-        size_t index;
-        json_t *item;
-        json_array_foreach(retaining->entries[i].items, index, item)
+        const char *item;
+        json_t *value;
+        json_object_foreach(retaining->entries[i].items, item, value)
         {
-            const char *name = json_string_value(item);
-            if (json_object_get(newest, name))
+            if (json_object_get(newest, item))
                 continue;
             keep[i] = true;
-            json_set_string(newest, name, retaining->entries[i].id);
+            json_set_string(newest, item, retaining->entries[i].id);
         }
     }
 }
@@ -188,14 +185,14 @@ static int prove(struct retaining *retaining, const char *id, struct error *erro
 static int prove_all(struct retaining *retaining, const struct entry *entry, const json_t *newest,
                      struct error *error)
 {
-    size_t index;
-    json_t *item;
+    const char *item;
+    json_t *value;
     for (size_t i = 0; i < retaining->retention->new_count; i++)
         if (prove(retaining, retaining->retention->new_backups[i], error) != 0)
             return -1;
-    json_array_foreach(entry->items, index, item)
+    json_object_foreach(entry->items, item, value)
     {
-        if (prove(retaining, json_string_or(newest, json_string_value(item), ""), error) != 0)
+        if (prove(retaining, json_string_or(newest, item, ""), error) != 0)
             return -1;
     }
     return 0;
@@ -231,11 +228,11 @@ static int remove_all(struct retaining *retaining, json_t *removed, struct error
     return result;
 }
 
-static size_t count_series(const struct retaining *retaining)
+static size_t count_own(const struct retaining *retaining)
 {
     size_t count = 0;
     for (size_t i = 0; i < retaining->count; i++)
-        count += retaining->entries[i].series != NULL;
+        count += retaining->entries[i].own;
     return count;
 }
 
@@ -252,8 +249,7 @@ int requester_retain(const struct requester_host *host, struct repository *repos
     if (retaining.doubt)
         run_notice(host, "no older backup was removed: %s", retaining.doubt);
     json_t *object = json_object();
-    json_set_integer(object, "kept",
-                     (int64_t)(count_series(&retaining) - json_array_size(removed)));
+    json_set_integer(object, "kept", (int64_t)(count_own(&retaining) - json_array_size(removed)));
     json_set(object, "removed", removed);
     json_set_string(object, "stopped", retaining.doubt);
     *ret_result = object;

@@ -1,4 +1,5 @@
-/* Retention: which backups of a series stay. A pure function of their times.
+/* Retention: which backups of a series stay: those of a job that hold one VM, or one disk. A pure
+ * function of their times.
  *
  * A backup stays when a rule needs it: the last N, and the newest of each of the last N hours,
  * days, weeks (from Monday), months and years *that have a backup*. So time in which nothing was

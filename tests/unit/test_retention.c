@@ -193,20 +193,26 @@ static const char *const days[] = {"2026-01-01T02:00:00Z", "2026-01-02T02:00:00Z
                                    "2026-01-03T02:00:00Z", "2026-01-04T02:00:00Z",
                                    "2026-01-05T02:00:00Z"};
 
-static json_t *retain(struct fixture *fixture, unsigned last, const char *new_backup)
+static json_t *retain_by(struct fixture *fixture, struct retention_policy policy,
+                         const char *new_backup)
 {
     struct error error = ERROR_INIT;
     struct requester_host host = {.uri = NULL};
     struct requester_retention retention = {
         .job = "j",
         .host = "here",
-        .policy = {.last = last},
+        .policy = policy,
         .new_backups = &new_backup,
         .new_count = new_backup ? 1 : 0,
     };
     json_t *result = NULL;
     assert_int_equal(requester_retain(&host, fixture->repository, &retention, &result, &error), 0);
     return result;
+}
+
+static json_t *retain(struct fixture *fixture, unsigned last, const char *new_backup)
+{
+    return retain_by(fixture, (struct retention_policy){.last = last}, new_backup);
 }
 
 static bool is_listed(struct fixture *fixture, const char *id)
@@ -249,6 +255,43 @@ static void the_newest_of_a_vm_and_of_a_disk_stays(void **state)
     assert_true(is_listed(fixture, id_2));
     assert_false(is_listed(fixture, id_3));
     assert_true(is_listed(fixture, id_4));
+}
+
+/* Each noon a run without b and without a disk of a: it is the newest of its day, but not of what
+ * it does not hold. */
+static void each_vm_and_disk_is_counted_by_itself(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *const nights[] = {"a:vda b:vda", "a:vda b:vda", "a:vda,vdb", "a:vda,vdb"};
+    char *night[4], *noon[4];
+    for (int day = 0; day < 4; day++) {
+        CLEANUP_FREE char *time = memory_format("%.11s12:00:00Z", days[day]);
+        night[day] = back_up(fixture, days[day], "j", nights[day], false);
+        noon[day] = back_up(fixture, time, "j", "a:vda", false);
+    }
+    struct retention_policy daily = {.daily = 2};
+    CLEANUP_JSON json_t *result = retain_by(fixture, daily, noon[3]);
+    assert_int_equal(json_integer_or(result, "kept", 0), 6);
+    for (int day = 0; day < 4; day++) {
+        assert_true(is_listed(fixture, night[day]));
+        assert_int_equal(is_listed(fixture, noon[day]), day > 1);
+        free(night[day]);
+        free(noon[day]);
+    }
+}
+
+static void hosts_of_one_name_do_not_prune_each_other(void **state)
+{
+    struct fixture *fixture = *state;
+    BACK_UP(0, "a:vda");
+    BACK_UP(1, "a:vda");
+    BACK_UP(2, "b:vda");
+    BACK_UP(3, "b:vda");
+    BACK_UP(4, "b:vda");
+    CLEANUP_JSON json_t *result = retain(fixture, 2, id_4);
+    assert_true(is_listed(fixture, id_0) && is_listed(fixture, id_1));
+    assert_false(is_listed(fixture, id_2));
+    assert_true(is_listed(fixture, id_3) && is_listed(fixture, id_4));
 }
 
 static void separate_sets_are_a_series_each(void **state)
@@ -430,6 +473,8 @@ int main(void)
         cmocka_unit_test(the_newest_always_stays),
         ON(older_backups_go),
         ON(the_newest_of_a_vm_and_of_a_disk_stays),
+        ON(each_vm_and_disk_is_counted_by_itself),
+        ON(hosts_of_one_name_do_not_prune_each_other),
         ON(separate_sets_are_a_series_each),
         ON(a_backup_of_the_future_stops_it),
         ON(what_was_just_made_stays),
