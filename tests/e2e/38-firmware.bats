@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # UEFI variables (NVRAM) and an emulated TPM belong to the instant of the disks: of a VM that runs, that is saved in place, that is saved
-# by somebody else, and that is off. What the TPM keeps is in swtpm's directory; what it only remembers (a PCR) is in the memory image.
+# by somebody else, and that is off. What the TPM keeps (an NV index, the seed of its keys) is in swtpm's directory; what it only
+# remembers (a PCR) is in the memory image; a value that it sealed is on the VM's disk, and only this TPM at this instant unseals it.
 
 load helpers
 load product
@@ -11,13 +12,15 @@ variables=/sys/firmware/efi/efivars
 guid=3a7e5c1d-8f42-4b6e-9c10-5d2f7b8a9e01
 index=01500001
 secret=5ea1edc0ffee0042
+sealed=/data/data0/sealed
+sealed_secret=0b5e55edca5cade5cafe0123456789ab
 
 setup_file() {
     product_setup --no-encryption
     vm_define "$vm" --memory 256 --disk qcow2 --nvram "$nvram" \
         --xml '<tpm model="tpm-crb"><backend type="emulator" version="2.0"/></tpm>'
     vm_boot "$vm"
-    guest "tpm define $index 0008 && tpm write $index $secret"
+    guest "tpm define $index 0008 && tpm write $index $secret && tpm seal $sealed $sealed_secret"
     set_variable Before
 }
 
@@ -43,17 +46,24 @@ set_variable() {
     guest "printf '\\007\\000\\000\\000$1' >$variables/$1-$guid"
 }
 
-# assert_as_at_the_instant: the guest has the variable Before, not After, and its TPM the secret.
+# assert_as_at_the_instant: the guest has the variable Before, not After, its TPM has the secret and unseals the value on the disk.
 assert_as_at_the_instant() {
     [ "$(guest "cd $variables && echo *-$guid")" = "Before-$guid" ] || fail "variables: $(guest "ls $variables")" || return
     [ "$(guest "tail -c +5 $variables/Before-$guid")" = Before ] || return
-    [ "$(guest "tpm read $index 0008")" = "$secret" ] || fail "the TPM has $(guest "tpm read $index 0008")"
+    [ "$(guest "tpm read $index 0008")" = "$secret" ] || fail "the TPM has $(guest "tpm read $index 0008")" || return
+    unseals
+}
+unseals() {
+    [ "$(guest "tpm unseal $sealed")" = "$sealed_secret" ] || fail "unsealed: $(guest "tpm unseal $sealed")"
 }
 
-# change: what must not come back.
+# change: what must not come back. The TPM is cleared: it has another seed then, so that nothing which it sealed before can be
+# unsealed, and no index.
 change() {
     set_variable After
-    guest "tpm write $index ffffffffffffffff"
+    guest "tpm clear"
+    run ! unseals
+    guest "tpm define $index 0008 && tpm write $index ffffffffffffffff && tpm seal $sealed ffff"
     run ! assert_as_at_the_instant
 }
 
@@ -119,7 +129,7 @@ continues() {
     continues
 }
 
-@test "a VM that is off comes back with NVRAM and TPM state, byte for byte" {
+@test "a VM that is off comes back with NVRAM and TPM state, byte for byte, and unseals" {
     state=$(find "/var/lib/libvirt/swtpm/$(virsh -q domuuid --domain "$vm" | head -n 1)" -name '*.permall')
     [ -n "$state" ]
     vm_shutdown "$vm"
@@ -130,4 +140,6 @@ continues() {
     run -0 vmshadow restore latest
     diff <(echo "$sums") <(sha256sum "$nvram" "$state")
     diff <(echo "$owners") <(stat -c '%n %U %G %a' "$nvram" "$state")
+    vm_boot "$vm"
+    assert_as_at_the_instant
 }
