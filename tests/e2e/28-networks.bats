@@ -80,6 +80,13 @@ adapters_are() {
     [ "$answer" = "$*" ] || fail "in the guest: $answer"
 }
 
+# lock_macvtap: the character devices of macvtap (/dev/tapN) are numbered by the network namespace, and /dev is that of the machine: one
+# host after the other has some, until its test ends.
+lock_macvtap() {
+    exec 7</dev
+    flock --wait 200 7
+}
+
 # continues: the guest has not booted again since it was saved.
 continues() {
     [ "$(vm_command net bootid)" = "$boot_id" ]
@@ -174,6 +181,7 @@ $user_mac user null leave true null" ]
 }
 
 @test "macvtap: connected where the device is there, disconnected where it is not, and the VM starts" {
+    lock_macvtap
     vm_define direct --xml "
         <interface type='direct'><mac address='$bridge_mac'/><source dev='uplink' mode='bridge'/><model type='virtio'/></interface>
         <interface type='direct'><mac address='$network_mac'/><source dev='front' mode='bridge'/><model type='virtio'/></interface>"
@@ -182,6 +190,9 @@ $user_mac user null leave true null" ]
     run -0 vmshadow restore "$backup"
     [[ "$output" == *"adapter $bridge_mac: DISCONNECTED: network device uplink is not there"* ]]
     [[ "$output" == *"adapter $network_mac: direct front: connected"* ]]
+    vm_start direct
+    [[ "$(ip -o link show type macvtap)" == *@front:* ]]
+    virsh -q destroy --domain direct
     ip link delete front
     run -0 vmshadow restore "$backup"
     vm_start direct
@@ -212,6 +223,30 @@ $user_mac user null leave true null" ]
     [[ "$output" != *"DISCONNECTED"* ]]
     adapters_are $bridge_mac=1 $network_mac=1 $user_mac=1
     continues
+}
+
+@test "from saved state: macvtap: connected where the device is there, disconnected where it is not, and the VM continues" {
+    lock_macvtap
+    vm_define net --xml "
+        <interface type='direct'><mac address='$bridge_mac'/><source dev='front' mode='bridge'/><model type='virtio'/></interface>"
+    vm_boot net
+    [ "$(carriers)" = "$bridge_mac=1" ]
+    boot_id=$(vm_command net bootid)
+    virsh -q managedsave net
+    direct=$("$VMSHADOW" backup net --json | jq -r .backup)
+    vm_destroy_everything net
+    run -0 vmshadow restore "$direct"
+    [[ "$output" == *"adapter $bridge_mac: direct front: connected"* ]]
+    adapters_are $bridge_mac=1
+    continues
+    [[ "$(ip -o link show type macvtap)" == *@front:* ]]
+    # Over the VM that runs; its device goes with it, and with the bridge.
+    ip link delete front
+    run -0 vmshadow restore "$direct" --yes
+    [[ "$output" == *"adapter $bridge_mac: DISCONNECTED: network device front is not there"* ]]
+    adapters_are $bridge_mac=0
+    continues
+    [ -z "$(ip -o link show type macvtap)" ]
 }
 
 @test "from saved state: a network that is not active: connected once it is, and the VM continues" {
