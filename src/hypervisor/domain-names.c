@@ -7,31 +7,46 @@
 
 enum { DOMAINS_LIMIT = 16384, TAGS_XML_LIMIT = 1 << 20, TAGS_LIMIT = 1000 };
 
-void domain_names_read_tags(const char *xml, struct domain_names *domain)
+int domain_names_read_tags(const char *xml, struct domain_names *domain, struct error *error)
 {
     static const char blanks[] = " \t\r\n";
-    CLEANUP_XML xmlDocPtr document = xml_parse(xml, TAGS_XML_LIMIT, "metadata", NULL);
-    CLEANUP_FREE char *text = document ? xml_text(xmlDocGetRootElement(document)) : NULL;
+    CLEANUP_XML xmlDocPtr document = xml_parse(xml, TAGS_XML_LIMIT, "metadata", error);
+    if (!document)
+        return -1;
+    CLEANUP_FREE char *text = xml_text(xmlDocGetRootElement(document));
     char *rest = NULL;
-    for (char *word = text ? strtok_r(text, blanks, &rest) : NULL;
-         word && domain->tag_count < TAGS_LIMIT; word = strtok_r(NULL, blanks, &rest))
+    for (char *word = text ? strtok_r(text, blanks, &rest) : NULL; word;
+         word = strtok_r(NULL, blanks, &rest)) {
+        if (domain->tag_count == TAGS_LIMIT)
+            return error_set(error, ERROR_REFUSED, "more than %d tags", TAGS_LIMIT);
         ARRAY_APPEND(domain->tags, domain->tag_count, memory_copy_string(word));
+    }
+    return 0;
 }
 
-/* Those of the definition; a transient VM has only what it runs with. A VM whose tags cannot be
- * read is an error: a job that goes by tags would leave it out without a word. */
-static int read_tags(virDomainPtr handle, struct domain_names *domain, struct error *error)
+/* 0 = there are none, or the VM has gone since. */
+static int ask_for_tags(virDomainPtr handle, struct domain_names *domain, struct error *error)
 {
     unsigned flags =
         VIR(virDomainIsPersistent(handle)) == 1 ? VIR_DOMAIN_AFFECT_CONFIG : VIR_DOMAIN_AFFECT_LIVE;
     CLEANUP_FREE char *xml = VIR(
         virDomainGetMetadata(handle, VIR_DOMAIN_METADATA_ELEMENT, DOMAIN_TAGS_NAMESPACE, flags));
     if (xml)
-        domain_names_read_tags(xml, domain);
-    else if (call_last_code() != VIR_ERR_NO_DOMAIN_METADATA &&
-             call_last_code() != VIR_ERR_NO_DOMAIN)
-        return call_error(error, "VM %s: its tags cannot be read", domain->name);
-    return 0;
+        return domain_names_read_tags(xml, domain, error);
+    if (call_last_code() == VIR_ERR_NO_DOMAIN_METADATA || call_last_code() == VIR_ERR_NO_DOMAIN)
+        return 0;
+    return call_error(error, "libvirt does not give them");
+}
+
+/* Those of the definition; a transient VM has only what it runs with. A VM whose tags cannot be
+ * read is an error: a job that goes by tags would leave it out without a word. */
+static int read_tags(virDomainPtr handle, struct domain_names *domain, struct error *error)
+{
+    if (ask_for_tags(handle, domain, error) == 0)
+        return 0;
+    (void)error_prefix(error, "VM %s: its tags cannot be read: ", domain->name);
+    return error_advise(error, "tags-unreadable",
+                        "virsh metadata VM " DOMAIN_TAGS_NAMESPACE " shows what libvirt has");
 }
 
 static int read_names(virDomainPtr handle, struct domain_names *domain, struct error *error)

@@ -24,13 +24,14 @@ struct domain_names {
 };
 
 /* All VMs, sorted by name; tags only `with_tags` (a call to libvirt for each VM): tags that cannot
- * be read are an error. The array and its members belong to the caller. */
+ * be read are an error, "tags-unreadable", that names the VM. The array and its members belong to
+ * the caller. ERROR_CONNECTION, ERROR_REFUSED (more than 16384 VMs). */
 int domain_names_list(struct hypervisor *hypervisor, bool with_tags,
                       struct domain_names **ret_domains, size_t *ret_count, struct error *error);
 void domain_names_free(struct domain_names *domains, size_t count);
 
-/* The words in the metadata's XML; for domain_names_list() and tests. Text that is no XML has none;
- * at most 1000 words count. */
-void domain_names_read_tags(const char *xml, struct domain_names *domain);
+/* The words in the metadata's XML are added to the tags; for domain_names_list() and tests.
+ * ERROR_DAMAGED: no XML, or more than 1 MiB; ERROR_REFUSED: more than 1000 words. */
+int domain_names_read_tags(const char *xml, struct domain_names *domain, struct error *error);
 
 #endif

@@ -1,5 +1,4 @@
-/* requester: which VMs a word means, and the tags in a VM's definition. */
-#include "hypervisor/domain-names.h"
+/* requester: which VMs a word means. */
 #include "requester/selection.h"
 
 #include <setjmp.h>
@@ -42,56 +41,10 @@ static void a_word_is_a_name_a_uuid_or_a_pattern(void **state)
     assert_false(selection_is_pattern("web-1 'x'"));
 }
 
-static struct domain_names read_tags(const char *xml)
-{
-    struct domain_names domain = {.name = NULL};
-    domain_names_read_tags(xml, &domain);
-    return domain;
-}
-
-static void clear(struct domain_names *domain)
-{
-    for (size_t i = 0; i < domain->tag_count; i++)
-        free(domain->tags[i]);
-    free(domain->tags);
-}
-
-static void tags_are_words_of_the_element(void **state)
-{
-    (void)state;
-    struct domain_names two = read_tags("<tags>\n  nightly\tw&amp;b\n</tags>");
-    assert_int_equal(two.tag_count, 2);
-    assert_string_equal(two.tags[0], "nightly");
-    assert_string_equal(two.tags[1], "w&b");
-    clear(&two);
-    static const char *const none[] = {"<tags/>", "<tags>  </tags>",
-                                       "nightly", "",
-                                       "<tags>a", "<!DOCTYPE x [<!ENTITY e 'a'>]><tags>&e;</tags>"};
-    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
-        struct domain_names domain = read_tags(none[i]);
-        assert_int_equal(domain.tag_count, 0);
-        clear(&domain);
-    }
-}
-
-static void tags_are_bounded(void **state)
-{
-    (void)state;
-    char xml[8192] = "<t>";
-    for (int i = 0; i < 2000; i++)
-        memcpy(xml + 3 + 2 * i, "a ", 2);
-    memcpy(xml + 3 + 4000, "</t>", 5);
-    struct domain_names domain = read_tags(xml);
-    assert_int_equal(domain.tag_count, 1000);
-    clear(&domain);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_word_is_a_name_a_uuid_or_a_pattern),
-        cmocka_unit_test(tags_are_words_of_the_element),
-        cmocka_unit_test(tags_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
