@@ -11,6 +11,7 @@
 #define LOOK_PAUSE (20 * CLOCK_MILLISECOND)
 #define RESUME_PAUSE (100 * CLOCK_MILLISECOND)
 #define ABORT_AGAIN (3 * CLOCK_SECOND)
+#define STARTING_LIMIT (2 * CLOCK_SECOND)
 
 static xmlNodePtr add(xmlNodePtr parent, const char *name)
 {
@@ -126,7 +127,7 @@ static bool is_gone(struct error *fault)
 static int wait_for_end(struct hypervisor *hypervisor, const char *uuid, const char *socket,
                         int64_t deadline, struct error *error)
 {
-    int64_t abort_from = 0;
+    int64_t abort_from = 0, starting_until = clock_monotonic() + STARTING_LIMIT;
     for (;;) {
         struct error fault = ERROR_INIT;
         enum progress progress = WAITING;
@@ -136,6 +137,9 @@ static int wait_for_end(struct hypervisor *hypervisor, const char *uuid, const c
                 return 0;
             if (progress == ABORTING && abort)
                 abort_from = clock_monotonic() + ABORT_AGAIN;
+            if (progress == WAITING && clock_monotonic() >= starting_until)
+                return error_set(error, ERROR_TIMEOUT,
+                                 "VM %s: libvirt is still beginning a backup job", uuid);
         } else if (is_gone(&fault)) {
             return 0;
         }

@@ -28,7 +28,8 @@ int backup_job_look(virDomainPtr domain, const char *socket, enum backup_job_sta
 
 /* Abort our job and wait until there is none of ours; then, with `resume_vm`, let the VM go on if
  * QEMU has paused it for an I/O error (scratch full). 0 also when the VM is off or gone, or the job
- * is another's. Repeats through a restart of libvirtd. -1 at `deadline` (monotonic ns). */
+ * is another's. Repeats through a restart of libvirtd. -1 at `deadline` (monotonic ns); after 2 s
+ * while libvirt only begins a job: that cannot be aborted, and a frozen guest may wait. */
 int backup_job_end(struct hypervisor *hypervisor, const char *uuid, const char *socket, bool resume,
                    int64_t deadline, struct error *error);
 

@@ -114,9 +114,14 @@ int directory_check_local(const char *path, struct error *error)
     return 0;
 }
 
+char *directory_aside(const char *path)
+{
+    return memory_format("%s.void", path);
+}
+
 int directory_set_aside(const char *path, struct error *error)
 {
-    CLEANUP_FREE char *aside = memory_format("%s.void", path);
+    CLEANUP_FREE char *aside = directory_aside(path);
     if (rename(path, aside) == 0 || errno == ENOENT)
         return 0;
     return error_errno(error, errno, "cannot rename %s", path);
@@ -124,7 +129,7 @@ int directory_set_aside(const char *path, struct error *error)
 
 int directory_remove_aside(const char *path, struct error *error)
 {
-    CLEANUP_FREE char *aside = memory_format("%s.void", path);
+    CLEANUP_FREE char *aside = directory_aside(path);
     int file = open(aside, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (file < 0)
         return errno == ENOENT ? 0 : error_errno(error, errno, "cannot open %s", aside);

@@ -27,6 +27,8 @@ int directory_get_room(const char *path, uint64_t *ret_room, struct error *error
 /* Refuse (ERROR_REFUSED) a file system of the network. */
 int directory_check_local(const char *path, struct error *error);
 
+/* DIRECTORY.void, to be freed. */
+char *directory_aside(const char *path);
 /* Rename DIRECTORY to DIRECTORY.void, so that nothing more can be made under its old name. A
  * missing one is fine. */
 int directory_set_aside(const char *path, struct error *error);

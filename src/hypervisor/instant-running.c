@@ -86,6 +86,9 @@ static int add_scratch_steps(struct instant *instant, struct error *error)
 
 static int add_job_step(struct instant *instant, struct error *error)
 {
+    CLEANUP_FREE char *aside = directory_aside(instant->directory);
+    if (instant_add_step(instant, "remove-directory", undo_path_arguments(aside), error) != 0)
+        return -1;
     json_t *arguments = hypervisor_job_arguments(instant->uuid, instant->name, instant->socket);
     json_set_boolean(arguments, "was_paused", instant->was_paused);
     return instant_add_step(instant, hypervisor_end_backup_job.name, arguments, error);

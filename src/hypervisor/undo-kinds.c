@@ -129,11 +129,20 @@ static int end_backup_job(void *context, const json_t *arguments, struct error *
         return -1;
     CLEANUP_FREE char *directory = directory_of(socket);
     bool resume = !json_boolean_or(arguments, "was_paused", false);
-    if (directory_set_aside(directory, error) != 0 ||
-        backup_job_end(hypervisor, uuid, socket, resume, clock_monotonic() + ATTEMPT_LIMIT,
-                       error) != 0 ||
-        directory_remove_aside(directory, error) != 0)
+    struct error fault = ERROR_INIT;
+    /* A directory that cannot be renamed (a file system that has become read-only) is no reason to
+     * let the job run; only the step stays open, as a late call could still make its socket. */
+    bool renamed = directory_set_aside(directory, &fault) == 0;
+    if (backup_job_end(hypervisor, uuid, socket, resume, clock_monotonic() + ATTEMPT_LIMIT,
+                       error) != 0)
         return error_prefix(error, "VM %s: ", name);
+    if (!renamed) {
+        error_move(error, &fault);
+        return error_prefix(error, "VM %s: ", name);
+    }
+    /* What stands in the way is told by the step "remove-directory": no reason to go on for ever.
+     */
+    (void)directory_remove_aside(directory, NULL);
     return 0;
 }
 

@@ -4,8 +4,10 @@
  *                       pause is left as it is; persistent
  *   "end-backup-job"    {uuid, name, socket}: abort *our* backup job (its NBD socket is ours),
  *                       resume the VM when QEMU paused it for lack of scratch, wait for no job;
- *                       persistent. The socket's directory is the job's alone and goes, too. With
- *                       a member "was_paused": true the VM is never resumed
+ *                       persistent. The socket's directory is the job's alone: it is renamed
+ *                       (directory_aside()), and goes, too, unless something strange is in it: a
+ *                       step "remove-directory" of the new name, registered before, tells that.
+ *                       With a member "was_paused": true the VM is never resumed
  *   "return-vm"         {uuid, name, image, was_paused, disks, restart}: a VM that was paused, and
  *                       perhaps saved to `image`, is what it was before: abort *our* save (its file
  *                       is there), start the VM from the image if only that is left of it
@@ -29,7 +31,8 @@
  *                       differently since, is left alone: the step stays open and says so
  *
  * In the order of registration thaw-guest comes first, so that in reverse the job is aborted first
- * and the guest thawed last (environment facts: docs/libvirt.md).
+ * and the guest thawed last (environment facts: docs/libvirt.md). None of the persistent kinds
+ * needs another: a guest is thawed, too, while its job cannot be ended.
  */
 #ifndef HYPERVISOR_UNDO_KINDS_H
 #define HYPERVISOR_UNDO_KINDS_H

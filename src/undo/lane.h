@@ -27,8 +27,8 @@ struct lane *lane_new(const struct lane_owner *owner, const char *name);
 const char *lane_name(const struct lane *lane);
 /* Prepare the step in the lane's thread, then answer. */
 void lane_prepare(struct lane *lane, struct step *step, int64_t request);
-/* Undo all open steps of the lane, persistent ones until it works; then `finished`. Steps that
- * wait to be prepared are dropped (they were never acted on). May be told again. */
+/* Undo all open steps of the lane, persistent ones in rounds until it works; then `finished`. Steps
+ * that wait to be prepared are dropped (they were never acted on). May be told again. */
 void lane_undo(struct lane *lane);
 /* End the thread and free; false when a handler does not return in time (it is then left). */
 bool lane_free(struct lane *lane, int64_t limit);

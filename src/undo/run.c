@@ -303,8 +303,13 @@ int undo_run(struct undo *undo, uint64_t id, struct error *error)
     if (is_void(undo))
         return link_check(undo->link, error);
     struct step *step = find(undo, id, error);
+    if (!step)
+        return -1;
+    if (steps_is_kept(&undo->steps, step))
+        return error_set(error, ERROR_BUSY, "the step \"%s\" waits for a later one of its VM",
+                         step->kind_name);
     struct steps_undoing here = undoing_here(undo);
-    return step ? steps_undo_one(&here, step, error) : -1;
+    return steps_undo_one(&here, step, error);
 }
 
 int undo_lease(struct undo *undo, uint64_t id, int64_t deadline, const char *what,

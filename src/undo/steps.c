@@ -1,5 +1,5 @@
-/* Undoing is last first in a lane, all lanes at once. The next step is looked up afresh after each
- * attempt, so a step closed by somebody else meanwhile is not undone again. */
+/* Undoing goes in rounds, last first in a lane, all lanes at once. The next step is looked up
+ * afresh after each attempt, so a step closed by somebody else meanwhile is not undone again. */
 #include "undo/steps.h"
 
 #include "base/clock.h"
@@ -140,37 +140,77 @@ static bool has_stopped(const struct steps_undoing *undoing)
     return undoing->stop && undoing->stop(undoing->context);
 }
 
-/* Attempts with growing pauses, as long as the kind wants and the caller waits. */
-static int undo_patiently(const struct steps_undoing *undoing, struct step *step,
-                          struct error *error)
+static bool is_persistent(const struct step *step)
 {
-    for (int64_t pause = first_pause;;
-         pause = pause * 2 < longest_pause ? pause * 2 : longest_pause) {
-        struct error fault = ERROR_INIT;
-        if (steps_undo_one(undoing, step, &fault) == 0)
-            return 0;
-        bool again = step->kind && step->kind->persistent && !has_stopped(undoing) &&
-                     clock_monotonic() + pause < undoing->give_up;
-        if (!again) {
-            error_move(error, &fault);
-            return -1;
-        }
-        clock_sleep(pause);
-    }
+    return step->kind && step->kind->persistent;
 }
 
-int steps_undo_lane(const struct steps_undoing *undoing, const char *lane, struct error *error)
+bool steps_is_kept(struct steps *steps, const struct step *step)
 {
-    int result = 0;
+    bool kept = false;
+    if (is_persistent(step))
+        return false;
+    pthread_mutex_lock(&steps->lock);
+    for (size_t i = steps->count; i-- > 0 && !kept && steps->items[i]->id > step->id;) {
+        const struct step *later = steps->items[i];
+        kept = later->open && is_persistent(later) && strcmp(later->lane, step->lane) == 0;
+    }
+    pthread_mutex_unlock(&steps->lock);
+    return kept;
+}
+
+/* What the rounds over a lane have come to. */
+struct progress {
+    uint64_t untried;        /* of the steps that are tried once, those before this one are left */
+    struct error failure;    /* of those that were tried */
+    bool again;              /* a persistent step is left */
+    struct error last_fault; /* why, in the last round */
+};
+
+/* Each step once, last first. false when it was stopped. */
+static bool undo_round(const struct steps_undoing *undoing, const char *lane,
+                       struct progress *progress)
+{
     struct step *step;
+    progress->again = false;
+    error_clear(&progress->last_fault);
     for (uint64_t before = UINT64_MAX; (step = last_open(undoing->steps, lane, before));
          before = step->id) {
         if (has_stopped(undoing))
-            return error_set(error, ERROR_FAILED, "the undo was stopped");
-        if (undo_patiently(undoing, step, error) != 0)
-            result = -1;
+            return false;
+        if (is_persistent(step)) {
+            if (steps_undo_one(undoing, step, &progress->last_fault) != 0)
+                progress->again = true;
+        } else if (step->id < progress->untried && !steps_is_kept(undoing->steps, step)) {
+            progress->untried = step->id;
+            (void)steps_undo_one(undoing, step, &progress->failure);
+        }
     }
-    return result;
+    return true;
+}
+
+/* Rounds with growing pauses, as long as a persistent step is left and the caller waits. A step
+ * that does not work thus keeps up the others for one attempt only: a guest is thawed while its
+ * backup job cannot be ended. */
+int steps_undo_lane(const struct steps_undoing *undoing, const char *lane, struct error *error)
+{
+    struct progress progress = {.untried = UINT64_MAX};
+    for (int64_t pause = first_pause;;
+         pause = pause * 2 < longest_pause ? pause * 2 : longest_pause) {
+        if (!undo_round(undoing, lane, &progress)) {
+            (void)error_set(&progress.failure, ERROR_FAILED, "the undo was stopped");
+            break;
+        }
+        if (!progress.again || has_stopped(undoing) ||
+            clock_monotonic() + pause >= undoing->give_up)
+            break;
+        clock_sleep(pause);
+    }
+    error_move(&progress.failure, &progress.last_fault);
+    if (!error_is_set(&progress.failure))
+        return 0;
+    error_move(error, &progress.failure);
+    return -1;
 }
 
 struct all_lanes {

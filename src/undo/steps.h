@@ -49,7 +49,7 @@ struct step **steps_open(struct steps *steps, size_t *ret_count);
 struct steps_undoing {
     struct steps *steps;
     const struct undo_table *table;
-    int64_t give_up; /* monotonic: persistent kinds are repeated until then */
+    int64_t give_up; /* monotonic: persistent kinds are repeated until then, each once at least */
     /* OPTIONAL. Asked before each attempt: true = leave the rest as it is. Any thread. */
     bool (*stop)(void *context);
     /* OPTIONAL. A step was undone: make that known; -1 leaves it open. Default: it is closed. */
@@ -57,10 +57,13 @@ struct steps_undoing {
     void *context;
 };
 
+/* Has it to wait, because a later step of its lane is open that is persistent and it is not? */
+bool steps_is_kept(struct steps *steps, const struct step *step);
 /* One attempt at one step. */
 int steps_undo_one(const struct steps_undoing *undoing, struct step *step, struct error *error);
-/* All open steps of a lane, last first; a step that cannot be undone does not keep the others from
- * it, but a persistent one is repeated first. -1 when one is left, with the first reason. */
+/* All open steps of a lane in rounds, last first: persistent ones are repeated in each round,
+ * others tried once, as soon as none is kept back (steps_is_kept()). -1 when one is left, with a
+ * reason. */
 int steps_undo_lane(const struct steps_undoing *undoing, const char *lane, struct error *error);
 /* All lanes, each in its own thread. -1 when a step is left. */
 int steps_undo_all(const struct steps_undoing *undoing, struct error *error);

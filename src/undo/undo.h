@@ -46,7 +46,11 @@ struct undo_kind {
     /* Never give up: a guest must not stay frozen or paused. Repeated with pauses of up to 1 s. The
      * handler itself decides (returns 0) when there is nothing left, e.g. the VM is gone. Only the
      * watchdog has all the time: the requester leaves such a step to it after 3 `stall`s (15 s),
-     * undo_recover() leaves it in the journal after 60 s. */
+     * undo_recover() leaves it in the journal after 60 s.
+     * While one is open, earlier steps of its lane that are not persistent wait: the files and
+     * directories that it may need. Earlier persistent ones do not, each is tried in every round:
+     * they must not need each other, and an attempt should end after about 10 s, for the next one
+     * may be a guest that is frozen. */
     bool persistent;
     /* Undoing it later could destroy what an administrator has put right by hand in the meantime,
      * such as a VM's definition. The run itself, its watchdog and undo_recover() undo it, not
@@ -115,7 +119,8 @@ int undo_strike_all(struct undo *undo, struct error *error);
 int undo_replace_all(struct undo *undo, const char *lane, const char *kind, json_t *arguments,
                      uint64_t *ret_step, struct error *error);
 
-/* Undo one open step here and now (one attempt), then strike it. -1: it stays open. */
+/* Undo one open step here and now (one attempt), then strike it. -1: it stays open; ERROR_BUSY when
+ * it has to wait for a later step of its lane (struct undo_kind.persistent). */
 int undo_run(struct undo *undo, uint64_t step, struct error *error);
 
 /* A time limit on an open step: the watchdog undoes the whole run when the step is still open at

@@ -26,6 +26,7 @@ teardown_file() {
 
 teardown() {
     events_stop
+    chattr -i "$jobs_directory" 2>/dev/null || true
     probe_kill
     # So that one failure does not become many.
     virsh -q blockjob --domain "$vm" vda --abort >/dev/null 2>&1 || true
@@ -254,6 +255,34 @@ assert_overrun() {
     kill -STOP "$probe_pid"
     wait_for 30 vm_assert_running_and_thawed "$vm"
     wait_for 30 no_run_left
+}
+
+# begun_and_killed: a requester that dies with a frozen guest and a job; the directory's state is changed by the COMMAND before.
+begun_and_killed() {
+    probe_start
+    ask guard "$vm"
+    ask prepare "$vm" vda
+    ask freeze "$vm" 10
+    ask begin "$vm"
+    "$@"
+    kill -9 "$probe_pid"
+    wait_for 60 vm_assert_running_and_thawed "$vm"
+    wait_for 60 no_job "$vm"
+}
+
+@test "X2: the job is aborted and the guest thawed although the job's directory cannot be renamed" {
+    begun_and_killed chattr +i "$jobs_directory"
+    pgrep -f 'hypervisor-probe watchdog' >/dev/null # it goes on: a late call could still make its socket
+    chattr -i "$jobs_directory"
+    wait_for 60 no_run_left
+}
+
+@test "X2: what stands in the way of removing the job's directory keeps no watchdog alive" {
+    begun_and_killed eval 'mkdir "$(echo "$jobs_directory"/*)/strange"'
+    wait_for 60 eval '! pgrep -f "hypervisor-probe( |$)"'
+    rmdir "$jobs_directory"/*.void/strange
+    run -0 "$probe" recover
+    no_run_left
 }
 
 @test "X5: a requester killed at any moment of freeze and begin leaves the guest thawed and without a job" {

@@ -6,6 +6,7 @@ load product
 
 a=good
 b=bad
+library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
 
 setup_file() {
     product_setup
@@ -38,6 +39,28 @@ assert_untouched() {
     # The bad guest thaws as soon as its agent is back.
     vm_command "$b" agent normal
     wait_for 60 vm_assert_running_and_thawed "$b"
+    assert_untouched
+}
+
+@test "X2: guests are not held frozen by a backup job that neither begins nor ends" {
+    : >"$TMPDIR/hanging"
+    : >"$TMPDIR/failing"
+    LD_PRELOAD=$library VMSHADOW_TEST_FAIL_HANG=virDomainBackupBegin:$TMPDIR/hanging \
+        VMSHADOW_TEST_FAIL_WHILE=virDomainAbortJob:$TMPDIR/failing \
+        "$VMSHADOW" backup "$a" "$b" --hold-limit 3 >"$TMPDIR/output" 2>&1 3>&- &
+    pid=$!
+    wait_for 60 grep -q virDomainBackupBegin "$TMPDIR/hanging"
+    wait_for 60 grep -q virDomainAbortJob "$TMPDIR/failing" # the watchdog tries
+    wait_for 90 vm_assert_running_and_thawed "$a"
+    wait_for 90 vm_assert_running_and_thawed "$b"
+    kill -0 $pid # it still hangs, and the jobs have what they need
+    [ "$(find /var/lib/libvirt/qemu/vmshadow -name '*.scratch' | wc -l)" = 2 ]
+    rm "$TMPDIR/hanging" "$TMPDIR/failing"
+    status=0
+    wait $pid || status=$?
+    [ $status = 10 ] || fail "$status: $(cat "$TMPDIR/output")"
+    grep -q "held frozen longer than" "$TMPDIR/output"
+    vm_assert_running_and_thawed "$b"
     assert_untouched
 }
 

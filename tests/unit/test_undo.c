@@ -249,6 +249,43 @@ static void a_run_voided_while_it_is_undone(void **state)
     assert_int_equal(kit_journals(*state), 0);
 }
 
+static bool log_is(const char *directory, const char *text)
+{
+    CLEANUP_FREE char *log = kit_read(directory, "log");
+    return strcmp(log, text) == 0;
+}
+
+/* A guest is thawed while its backup job cannot be ended; the files of that job stay so long. */
+static void a_persistent_step_keeps_only_what_it_may_need(void **state)
+{
+    const char *directory = *state;
+    struct error error = ERROR_INIT;
+    struct undo *undo = kit_begin(directory, calm);
+    uint64_t thaw = kit_add(undo, VM_A, "stubborn", kit_failing(directory, "thaw", 1));
+    uint64_t file = kit_add(undo, VM_A, "note", kit_arguments(directory, "file"));
+    uint64_t other = kit_add(undo, VM_B, "note", kit_arguments(directory, "other"));
+    kit_add(undo, VM_A, "hold", kit_arguments(directory, ""));
+    kit_add(undo, VM_A, "note", kit_failing(directory, "fails", 1));
+    assert_int_equal(undo_run(undo, file, &error), -1);
+    assert_int_equal(error.kind, ERROR_BUSY);
+    assert_int_equal(undo_run(undo, other, NULL), 0);
+    assert_int_equal(undo_lease(undo, thaw, clock_monotonic(), "late", NULL), 0);
+    await(kit_is_called_off(undo));
+    await(log_is(directory, "other\nthaw\n"));
+    clock_sleep(50 * CLOCK_MILLISECOND); /* some more rounds */
+    assert_false(kit_exists(directory, "attempts-file"));
+    kit_append(directory, "release", "");
+    error_clear(&error);
+    assert_int_equal(undo_all(undo, &error), -1);
+    assert_string_equal(error.message, "fails does not work yet");
+    assert_content(directory, "log", "other\nthaw\nreleased\nfile\n");
+    assert_content(directory, "attempts-thaw", "xx");
+    assert_content(directory, "attempts-fails", "x");
+    undo_end(undo);
+    assert_content(directory, "log", "other\nthaw\nreleased\nfile\nfails\n");
+    assert_int_equal(kit_journals(directory), 0);
+}
+
 /* What the requester cannot get done in its time is left to the watchdog, which has all the time.
  */
 static void a_persistent_step_is_left_to_the_watchdog(void **state)
@@ -542,6 +579,7 @@ int main(int count, char **arguments)
         kit_test(a_lifted_lease_does_not),
         kit_test(a_watched_limit_voids_the_run),
         kit_test(a_run_voided_while_it_is_undone),
+        kit_test(a_persistent_step_keeps_only_what_it_may_need),
         kit_test(a_persistent_step_is_left_to_the_watchdog),
         kit_test(a_killed_watchdog_is_noticed),
         kit_test(a_stopped_watchdog_is_noticed),

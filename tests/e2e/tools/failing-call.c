@@ -8,6 +8,8 @@
  *   VMSHADOW_TEST_FAIL_CODE=N     with this code of libvirt, VIR_ERR_INTERNAL_ERROR unless given.
  *   VMSHADOW_TEST_FAIL_WHILE=NAME:FILE  instead: each call of that function fails, also of a
  *                               watchdog, as long as FILE is there; the name is appended to it.
+ *   VMSHADOW_TEST_FAIL_HANG=NAME:FILE  each call of that function has its effect, then appends the
+ *                               name to FILE and returns only when FILE is gone.
  *
  * Otherwise a watchdog is left alone: it is what puts things right.
  *
@@ -38,8 +40,10 @@ static unsigned long wanted;
 static char wanted_name[64]; /* "" = the number is wanted */
 static int code = VIR_ERR_INTERNAL_ERROR;
 static int names = -1;
-static const char *failing_path; /* as long as it is there */
-static char failing_name[64];
+static struct call_while {
+    const char *path; /* as long as it is there */
+    char name[64];
+} failing, hanging;
 /* Atomic. */
 static atomic_ulong counted;
 
@@ -55,14 +59,21 @@ static bool is_watchdog(void)
     return size > 0 && verb < words + size && strcmp(verb, "watchdog") == 0;
 }
 
+static void read_while(const char *variable, struct call_while *ret_call)
+{
+    const char *text = getenv(variable);
+    const char *colon = text ? strchr(text, ':') : NULL;
+    if (!colon)
+        return;
+    (void)snprintf(ret_call->name, sizeof ret_call->name, "%.*s", (int)(colon - text), text);
+    ret_call->path = colon + 1;
+}
+
 static void read_environment(void)
 {
-    const char *during = getenv("VMSHADOW_TEST_FAIL_WHILE");
-    const char *colon = during ? strchr(during, ':') : NULL;
-    if (colon) {
-        (void)snprintf(failing_name, sizeof failing_name, "%.*s", (int)(colon - during), during);
-        failing_path = colon + 1;
-    }
+    read_while("VMSHADOW_TEST_FAIL_WHILE", &failing);
+    if (!is_watchdog())
+        read_while("VMSHADOW_TEST_FAIL_HANG", &hanging);
     const char *text = getenv("VMSHADOW_TEST_FAIL");
     const char *path = text ? strchr(text, ':') : NULL;
     if (!path || is_watchdog())
@@ -96,11 +107,11 @@ virErrorPtr virGetLastError(void)
     return real();
 }
 
-static bool fails_for_now(const char *name)
+static bool is_for_now(const struct call_while *call, const char *name)
 {
-    if (!failing_path || strcmp(name, failing_name) != 0)
+    if (!call->path || strcmp(name, call->name) != 0)
         return false;
-    int file = open(failing_path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    int file = open(call->path, O_WRONLY | O_APPEND | O_CLOEXEC);
     if (file < 0)
         return false;
     (void)dprintf(file, "%s\n", name);
@@ -112,7 +123,7 @@ static bool fails(const char *name)
 {
     has_failed = false;
     (void)pthread_once(&once, read_environment);
-    if (fails_for_now(name))
+    if (is_for_now(&failing, name))
         return has_failed = true;
     if (!is_on)
         return false;
@@ -121,6 +132,14 @@ static bool fails(const char *name)
     if (has_failed || (wanted == 0 && !*wanted_name))
         (void)dprintf(names, "%s\n", name);
     return has_failed;
+}
+
+static intptr_t return_late(const char *name, intptr_t result)
+{
+    if (is_for_now(&hanging, name))
+        while (access(hanging.path, F_OK) == 0)
+            (void)usleep(10000);
+    return result;
 }
 
 /* CALL(name, failure): what it returns when it has failed. */
@@ -134,7 +153,7 @@ static bool fails(const char *name)
         static function *real;                                                                     \
         if (!real)                                                                                 \
             real = (function *)dlsym(RTLD_NEXT, #name);                                            \
-        return fails(#name) ? (failure) : real(a, b, c, d, e, f, g, h);                            \
+        return fails(#name) ? (failure) : return_late(#name, real(a, b, c, d, e, f, g, h));        \
     }
 
 CALL(virConnectDomainEventRegisterAny, -1)
