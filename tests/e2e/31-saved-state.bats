@@ -214,6 +214,26 @@ push() {
     all_as_before
 }
 
+@test "X2: a watchdog that dies before the freeze: no guest is frozen, and the set fails" {
+    library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
+    rm -f "$TMPDIR/points"
+    : >"$TMPDIR/hanging"
+    LD_PRELOAD=$library VMSHADOW_TEST_FAIL_HANG=virDomainSnapshotCreateXML:$TMPDIR/hanging \
+        VMSHADOW_TEST_POINT=0:KILL VMSHADOW_TEST_POINT_LOG=$TMPDIR/points \
+        "$VMSHADOW" backup "$child" "$saved" >"$TMPDIR/output" 2>&1 3>&- &
+    pid=$!
+    wait_for 60 grep -q virDomainSnapshotCreateXML "$TMPDIR/hanging"
+    kill -9 "$(pgrep -P $pid -f ' watchdog ')"
+    rm "$TMPDIR/hanging"
+    status=0
+    wait $pid || status=$?
+    [ $status = 1 ] || fail "$status: $(cat "$TMPDIR/output")"
+    grep -q "watchdog" "$TMPDIR/output"
+    grep -q paused "$TMPDIR/points"
+    run -1 grep -i freeze "$TMPDIR/points"
+    all_as_before
+}
+
 @test "a VM that somebody resumes in the pause fails the set" {
     held_backup saved "$child" "$saved"
     wait_for 30 vm_is "$saved" paused

@@ -230,25 +230,29 @@ static int run_all(struct instant *instant, int (*step)(void *context, unsigned 
     return failures ? first_error(instant, error) : 0;
 }
 
-static void set_lease(const struct instant *instant, int64_t deadline, const char *what)
+/* -1 also when there is no watchdog any more: nobody would thaw the guests. */
+static int set_lease(const struct instant *instant, int64_t deadline, const char *what,
+                     struct error *error)
 {
     for (size_t i = 0; i < instant->count; i++)
-        (void)undo_lease(instant->writer->settings.undo, instant->vms[i]->thaw_step, deadline, what,
-                         NULL);
+        if (undo_lease(instant->writer->settings.undo, instant->vms[i]->thaw_step, deadline, what,
+                       error) != 0)
+            return -1;
+    return 0;
 }
 
 static int freeze_and_take(struct instant *instant, struct error *error)
 {
     const struct vm_writer_settings *settings = &instant->writer->settings;
     instant->freeze_deadline = clock_monotonic() + settings->freeze_limit;
-    set_lease(instant, instant->freeze_deadline + 2 * CLOCK_SECOND,
-              "the guests were not frozen within the limit");
-    if (run_all(instant, freeze_one, error) != 0)
+    if (set_lease(instant, instant->freeze_deadline + 2 * CLOCK_SECOND,
+                  "the guests were not frozen within the limit", error) != 0 ||
+        run_all(instant, freeze_one, error) != 0)
         return -1;
     instant->last_frozen = clock_monotonic();
-    set_lease(instant, instant->last_frozen + settings->hold_limit,
-              "the guests were held frozen longer than the limit");
-    if (run_all(instant, begin_one, error) != 0)
+    if (set_lease(instant, instant->last_frozen + settings->hold_limit,
+                  "the guests were held frozen longer than the limit", error) != 0 ||
+        run_all(instant, begin_one, error) != 0)
         return -1;
     if (clock_monotonic() - instant->last_frozen > settings->hold_limit) {
         (void)error_set(error, ERROR_TIMEOUT, "the guests were held frozen longer than %lld ms",
@@ -266,9 +270,9 @@ static int take_instant(struct vm_writer *writer, struct vm **vms, size_t count,
     struct instant instant = {.writer = writer, .vms = vms, .count = count};
     log_hold();
     int result = freeze_and_take(&instant, error);
-    if (result !=
-        0) /* it is void already; now there is time to thaw them, one slow guest included */
-        set_lease(&instant, clock_monotonic() + 2 * THAW_LIMIT, "the guests could not be thawed");
+    if (result != 0) /* void already; now there is time to thaw them, one slow guest included */
+        (void)set_lease(&instant, clock_monotonic() + 2 * THAW_LIMIT,
+                        "the guests could not be thawed", NULL);
     for (size_t i = 0; i < count; i++)
         error_clear(&vms[i]->error);
     struct error thaw_error = ERROR_INIT;
@@ -277,7 +281,7 @@ static int take_instant(struct vm_writer *writer, struct vm **vms, size_t count,
         error_move(error, &thaw_error);
         result = -1;
     }
-    set_lease(&instant, 0, "");
+    (void)set_lease(&instant, 0, "", NULL);
     log_release();
     return result;
 }
