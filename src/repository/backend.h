@@ -14,7 +14,8 @@
 #include <sys/uio.h>
 
 struct backend {
-    /* Make `name` visible, whole and durable, when it returns 0. ERROR_EXISTS when it is there. */
+    /* Make `name` visible, whole and durable, when it returns 0. ERROR_EXISTS when it is there.
+     * After any other failure it may be visible, then whole. */
     int (*put)(struct backend *backend, const char *name, const struct iovec *pieces, int count,
                struct error *error);
     /* Read `size` bytes at `offset` (ERROR_DAMAGED when there are fewer). ERROR_NOT_FOUND. */
@@ -26,6 +27,7 @@ struct backend {
     int (*list)(struct backend *backend, const char *prefix,
                 int (*each)(void *context, const char *name, struct error *error), void *context,
                 struct error *error);
+    /* Durably. 0 or ERROR_NOT_FOUND when it is not there. */
     int (*remove)(struct backend *backend, const char *name, struct error *error);
     void (*free)(struct backend *backend);
     const char *description; /* "directory /srv/backup", for messages */

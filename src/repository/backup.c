@@ -166,6 +166,21 @@ static json_t *complete_manifest(const json_t *manifest, const struct id *backup
     return copy;
 }
 
+/* A put that failed may have made the name visible: a sync that fails comes after the rename, an
+ * answer may get lost. What is told to have failed is not to be listed. */
+static int put_or_withdraw(struct backend *backend, const char *path, const struct iovec *pieces,
+                           int count, struct error *error)
+{
+    struct error fault = ERROR_INIT, removal = ERROR_INIT;
+    if (backend->put(backend, path, pieces, count, &fault) == 0)
+        return 0;
+    if (fault.kind != ERROR_EXISTS && backend->remove(backend, path, &removal) != 0 &&
+        removal.kind != ERROR_NOT_FOUND)
+        (void)error_prefix(&fault, "the backup may be listed all the same: ");
+    error_move(error, &fault);
+    return -1;
+}
+
 static int put_manifest(struct repository *repository, const struct file_name *name,
                         const json_t *manifest, struct error *error)
 {
@@ -186,7 +201,7 @@ static int put_manifest(struct repository *repository, const struct file_name *n
                              {tail, tail_size},
                              {&frame.trailer, sizeof frame.trailer}};
     name_backup_path(name, path);
-    int result = repository->backend->put(repository->backend, path, pieces, 3, error);
+    int result = put_or_withdraw(repository->backend, path, pieces, 3, error);
     memory_wipe(frame.key, sizeof frame.key);
     return result;
 }

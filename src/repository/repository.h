@@ -110,7 +110,8 @@ int repository_writer_put_document(struct repository_writer *writer, const void 
  * "committed" are set here. ERROR_EXISTS: there is a backup of this id; ERROR_USAGE or
  * ERROR_DAMAGED: the manifest is not as documented; ERROR_FAILED: it names a root that was never
  * put. No other call of this writer may be under way. After it returned 0 the backup is listed;
- * after -1 it is not, but for the case that only its last sync failed. Frees the writer.
+ * after -1 it is not, unless the message says that it may be: then the storage failed to make it
+ * durable and to remove it again. Frees the writer.
  */
 int repository_writer_commit(struct repository_writer *writer, const struct id *backup,
                              const json_t *manifest, struct error *error);
