@@ -75,13 +75,13 @@ const json_t *manifest_directory(const json_t *file, const char *path)
     return NULL;
 }
 
-int manifest_apply_owner(const json_t *owner, const char *path, struct error *error)
+int manifest_apply_owner(const json_t *owner, const char *path, mode_t allowed, struct error *error)
 {
     if (!json_is_object(owner))
         return 0;
     uid_t uid = (uid_t)json_integer_or(owner, "uid", 0);
     gid_t gid = (gid_t)json_integer_or(owner, "gid", 0);
-    mode_t mode = (mode_t)json_integer_or(owner, "mode", 0600) & 0777;
+    mode_t mode = (mode_t)json_integer_or(owner, "mode", 0600) & allowed;
     if (chown(path, uid, gid) != 0 || chmod(path, mode) != 0)
         return error_errno(error, errno, "cannot set the owner of %s", path);
     return 0;

@@ -43,8 +43,10 @@ json_t *manifest_owner(const char *path);
 /* What a stored file's entry says of a directory on the way to it, for manifest_apply_owner(); NULL
  * when it says nothing. Borrowed. */
 const json_t *manifest_directory(const json_t *file, const char *path);
-/* Give a restored file or directory the owner and mode in the object (null or NULL: none). */
-int manifest_apply_owner(const json_t *owner, const char *path, struct error *error);
+/* Give a restored file or directory the owner and mode in the object (null or NULL: none), of the
+ * mode only the bits `allowed`. */
+int manifest_apply_owner(const json_t *owner, const char *path, mode_t allowed,
+                         struct error *error);
 
 /* Store definition, captured and other small files of a VM; *stored is increased. */
 int manifest_store_files(struct repository_writer *repository, const struct domain *domain,

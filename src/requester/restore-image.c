@@ -102,7 +102,7 @@ int restore_image_publish(struct restore_image *image, struct undo *undo, const 
         return error_errno(error, errno, "cannot cut the file for %s", image->path);
     if (file_identity_get(image->temporary, &made, error) != 0)
         return -1;
-    if (manifest_apply_owner(owner, image->temporary, error) != 0 ||
+    if (manifest_apply_owner(owner, image->temporary, 0777, error) != 0 ||
         undo_add(undo, image->lane, undo_remove_file.name, undo_file_arguments(image->path, &made),
                  &step, error) != 0 ||
         publish_rename(io_real(), AT_FDCWD, image->temporary, image->path, PUBLISH_NEW_ONLY,

@@ -90,3 +90,55 @@ void plan_name_differences(struct planned_vm *vm)
     for (size_t i = 0; i < vm->definition->disk_count; i++)
         name_definition_only(vm, &vm->definition->disks[i]);
 }
+
+/* ---- Files beside disks ---- */
+
+bool plan_is_file_role(const char *role)
+{
+    static const char *const roles[] = {"nvram", "tpm", "kernel", "initrd", "device-tree"};
+    for (unsigned i = 0; i < ARRAY_SIZE(roles); i++)
+        if (strcmp(role, roles[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_or_is_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+    return strncmp(path, directory, length) == 0 && (!path[length] || path[length] == '/');
+}
+
+/* Does a directory on the way to it, as far as that is there, lead out of `directory`? */
+static bool leaves(const char *path, const char *directory)
+{
+    CLEANUP_FREE char *real = realpath(directory, NULL);
+    CLEANUP_FREE char *part = memory_copy_string(path);
+    struct stat facts;
+    if (lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode))
+        return true;
+    for (char *slash; real && (slash = strrchr(part, '/')) != NULL;) {
+        *slash = '\0';
+        if (strlen(part) <= strlen(directory))
+            return false;
+        CLEANUP_FREE char *there = realpath(part, NULL);
+        if (there)
+            return !is_or_is_below(there, real);
+    }
+    return false;
+}
+
+bool plan_names_file(const struct domain *definition, const char *role, const char *path)
+{
+    const struct {
+        const char *role, *path;
+    } files[] = {{"nvram", definition->nvram},
+                 {"kernel", definition->kernel},
+                 {"initrd", definition->initrd},
+                 {"device-tree", definition->device_tree}};
+    for (unsigned i = 0; i < ARRAY_SIZE(files); i++)
+        if (strcmp(role, files[i].role) == 0)
+            return files[i].path && strcmp(path, files[i].path) == 0;
+    const char *state = definition->tpm_state_directory;
+    return strcmp(role, "tpm") == 0 && state && strcmp(path, state) != 0 &&
+           is_or_is_below(path, state) && !leaves(path, state);
+}

@@ -302,28 +302,65 @@ static int check_shared(const struct planning *planning, const struct planned_vm
     return 0;
 }
 
-int plan_file(const struct planning *planning, struct planned_vm *vm, const json_t *entry,
-              struct error *error)
+static int fill_file(const struct planning *planning, struct planned_vm *vm,
+                     struct planned_file *file, const char *path, struct error *error)
+{
+    if (!file->path)
+        return error_set(error, ERROR_REFUSED, "%s is a symbolic link that leads nowhere", path);
+    if (file_identity_get(file->path, &file->found, error) != 0 ||
+        is_equal(planning, vm, file->entry, file->path, &file->keep, error) != 0 ||
+        check_present(planning, vm, file, error) != 0 ||
+        check_shared(planning, vm, file, error) != 0)
+        return -1;
+    if (!file->keep && !is_own_role(file->role)) /* what is there is kept */
+        planned_vm_add_notice(vm, "%s is not there: the %s in the backup is written there",
+                              file->path, file->role);
+    return 0;
+}
+
+/* `saved`: what the saved state that comes back says; may be NULL. */
+static int plan_file(const struct planning *planning, struct planned_vm *vm,
+                     const struct domain *saved, const json_t *entry, struct error *error)
 {
     const char *role = json_get_string(entry, "role", "the backup", error);
     const char *path = json_get_string(entry, "path", "the backup", error);
     if (!role || !path)
         return -1;
+    if (!plan_is_file_role(role))
+        return error_set(error, ERROR_REFUSED,
+                         "the backup has a file %s of the kind '%s', which no VM has", path, role);
     if (!is_clean_path(path))
         return error_set(error, ERROR_REFUSED, "the path of its %s is not usable", role);
+    if (!plan_names_file(vm->definition, role, path) &&
+        !(saved && plan_names_file(saved, role, path))) {
+        planned_vm_add_notice(
+            vm,
+            "%s, the %s in the backup, is not named by the definition: it is left "
+            "in the backup",
+            path, role);
+        return 0;
+    }
     struct planned_file file = {
         .role = memory_copy_string(role),
         .path = is_own_role(role) ? resolve_link(path) : memory_copy_string(path),
         .entry = entry,
     };
-    int result = 0;
-    if (!file.path)
-        result = error_set(error, ERROR_REFUSED, "%s is a symbolic link that leads nowhere", path);
-    else if (file_identity_get(file.path, &file.found, error) != 0 ||
-             is_equal(planning, vm, entry, file.path, &file.keep, error) != 0 ||
-             check_present(planning, vm, &file, error) != 0 ||
-             check_shared(planning, vm, &file, error) != 0)
-        result = -1;
+    int result = fill_file(planning, vm, &file, path, error);
     ARRAY_APPEND(vm->files, vm->file_count, file);
     return result;
+}
+
+int plan_files(const struct planning *planning, struct planned_vm *vm, struct error *error)
+{
+    CLEANUP(domain_freep) struct domain *saved = NULL;
+    size_t index;
+    json_t *entry;
+    if (vm->memory.xml && domain_from_xml(vm->memory.xml, &saved, error) != 0)
+        return error_prefix(error, "saved state: ");
+    json_array_foreach(json_object_get(vm->entry, "files"), index, entry)
+    {
+        if (plan_file(planning, vm, saved, entry, error) != 0)
+            return -1;
+    }
+    return 0;
 }

@@ -22,13 +22,18 @@ void planned_vm_add_notice(struct planned_vm *vm, const char *format, ...)
 
 /* Loads it and checks that it is of this VM. */
 int plan_definition(const struct planning *planning, struct planned_vm *vm, struct error *error);
+/* Is it a kind of file, beside disks, that a VM has? */
+bool plan_is_file_role(const char *role);
+/* Does the definition want a file of this kind here? TPM state: anywhere below its directory, but
+ * not through a symbolic link that leads out of it. `path` has no "..". */
+bool plan_names_file(const struct domain *definition, const char *role, const char *path);
 /* A notice for each disk that only the VM as it ran had, or only its definition. */
 void plan_name_differences(struct planned_vm *vm);
 
 /* restore-plan-files.c: which disks and files go where. */
 int plan_disks(const struct planning *planning, struct planned_vm *vm, struct error *error);
-int plan_file(const struct planning *planning, struct planned_vm *vm, const json_t *entry,
-              struct error *error);
+/* After plan_memory(): the saved state may name files that the definition does not. */
+int plan_files(const struct planning *planning, struct planned_vm *vm, struct error *error);
 /* restore-plan-room.c: is there room for all disks beside the old files, and for saved states? */
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,
                     struct error *error);

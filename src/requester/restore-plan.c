@@ -117,24 +117,16 @@ static int check_identity(const struct planning *planning, struct planned_vm *vm
 
 static int plan_vm(const struct planning *planning, struct planned_vm *vm, struct error *error)
 {
-    size_t index;
-    json_t *entry;
     if (plan_definition(planning, vm, error) != 0 || check_identity(planning, vm, error) != 0 ||
         plan_disks(planning, vm, error) != 0 || plan_check_link(planning, vm, error) != 0)
         return -1;
-    json_array_foreach(json_object_get(vm->entry, "files"), index, entry)
-    {
-        if (plan_file(planning, vm, entry, error) != 0)
-            return -1;
-    }
     plan_name_lost_disks(vm);
     if (!json_boolean_or(vm->entry, "persistent", true))
         planned_vm_add_notice(vm,
                               "it was a transient domain, which libvirt forgets when it is off: "
                               "it comes back defined for good");
-    if (plan_networks(planning, vm, error) != 0)
-        return -1;
-    if (plan_memory(planning, vm, error) != 0)
+    if (plan_networks(planning, vm, error) != 0 || plan_memory(planning, vm, error) != 0 ||
+        plan_files(planning, vm, error) != 0)
         return -1;
     plan_name_differences(vm);
     return 0;

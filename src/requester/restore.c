@@ -228,6 +228,10 @@ static int publish_images(struct restore *restore, struct error *error)
     return 0;
 }
 
+/* The backup says the mode; none of these files is for others to write, or runs as somebody else.
+ */
+enum { FILE_MODE = 0755 };
+
 static int write_part(void *context, const void *data, size_t size, uint64_t offset,
                       struct error *error)
 {
@@ -252,7 +256,7 @@ static int make_parents(struct restore *restore, const struct planned_vm *vm,
                  undo_path_arguments(parent), &step, error) != 0 ||
         publish_directory(io_real(), AT_FDCWD, parent, error) != 0)
         return -1;
-    return manifest_apply_owner(manifest_directory(file->entry, parent), parent, error);
+    return manifest_apply_owner(manifest_directory(file->entry, parent), parent, FILE_MODE, error);
 }
 
 static int write_file(struct restore *restore, const struct planned_vm *vm,
@@ -278,7 +282,8 @@ static int write_file(struct restore *restore, const struct planned_vm *vm,
         return -1;
     if (manifest_write_parts(restore->repository, vm->entry, file->entry, write_part, &output,
                              error) != 0 ||
-        manifest_apply_owner(json_object_get(file->entry, "owner"), temporary, error) != 0)
+        manifest_apply_owner(json_object_get(file->entry, "owner"), temporary, FILE_MODE, error) !=
+            0)
         return error_prefix(error, "%s: ", file->path);
     return publish_rename(io_real(), AT_FDCWD, temporary, file->path, PUBLISH_NEW_ONLY, error);
 }

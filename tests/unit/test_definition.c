@@ -2,10 +2,13 @@
  * the edits before it is defined again. No libvirt. */
 #include "base/memory.h"
 #include "hypervisor/domain-xml.h"
+#include "requester/restore-plan-private.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,10 +50,104 @@ static void disks_of_one_side_are_told(void **state)
     assert_int_equal(domain_xml_compare(same, "<domain/>", NULL), -1);
 }
 
+static void files_lie_where_the_definition_says(void **state)
+{
+    (void)state;
+    CLEANUP(domain_freep)
+    struct domain *domain =
+        read_domain(DOMAIN("<os><nvram>/n/web.fd</nvram><kernel>/k</kernel><initrd>/i</initrd></os>"
+                           "<devices><tpm><backend type='emulator'/></tpm></devices>"));
+    static const char tpm[] = "/var/lib/libvirt/swtpm/" UUID;
+    CLEANUP_FREE char *inside = memory_format("%s/tpm2/tpm2-00.permall", tpm);
+    CLEANUP_FREE char *beside = memory_format("%s-other/tpm2-00.permall", tpm);
+    const struct {
+        const char *role, *path;
+        bool named;
+    } samples[] = {
+        {"nvram", "/n/web.fd", true},
+        {"nvram", "/n/other.fd", false},
+        {"nvram", "/k", false},
+        {"kernel", "/k", true},
+        {"kernel", "/etc/cron.d/x", false},
+        {"initrd", "/i", true},
+        {"device-tree", "/etc/cron.d/x", false}, /* it names none */
+        {"tpm", inside, true},
+        {"tpm", beside, false},
+        {"tpm", tpm, false},
+        {"tpm", "/etc/cron.d/x", false},
+        {"disk", "/n/web.fd", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+        print_message("%s %s\n", samples[i].role, samples[i].path);
+        assert_int_equal(plan_names_file(domain, samples[i].role, samples[i].path),
+                         samples[i].named);
+    }
+    assert_true(plan_is_file_role("tpm"));
+    assert_false(plan_is_file_role("disk"));
+    assert_false(plan_is_file_role("configuration"));
+    assert_false(plan_is_file_role(""));
+}
+
+static void a_link_does_not_lead_out_of_the_state(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/vmshadow-definition.XXXXXX";
+    assert_non_null(mkdtemp(directory));
+    CLEANUP_FREE char *real = memory_format("%s/real", directory);
+    CLEANUP_FREE char *inner = memory_format("%s/real/tpm2", directory);
+    CLEANUP_FREE char *link = memory_format("%s/state", directory);
+    CLEANUP_FREE char *out = memory_format("%s/state/out", directory);
+    assert_int_equal(mkdir(real, 0700) | mkdir(inner, 0700) | symlink("real", link), 0);
+    assert_int_equal(symlink("/etc", out), 0);
+    CLEANUP_FREE char *xml = memory_format(
+        DOMAIN("<devices><tpm><backend type='emulator'><source type='dir' path='%s'/></backend>"
+               "</tpm></devices>"),
+        link);
+    CLEANUP(domain_freep) struct domain *domain = read_domain(xml);
+    static const struct {
+        const char *path;
+        bool named;
+    } samples[] = {
+        {"tpm2/tpm2-00.permall", true}, /* the directory itself may be behind a link */
+        {"missing/tpm2-00.permall", true}, {"out", false}, {"out/x", false},
+        {"out/missing/x", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+        CLEANUP_FREE char *path = memory_format("%s/%s", link, samples[i].path);
+        print_message("%s\n", path);
+        assert_int_equal(plan_names_file(domain, "tpm", path), samples[i].named);
+    }
+    assert_int_equal(unlink(out) | unlink(link) | rmdir(inner) | rmdir(real) | rmdir(directory), 0);
+    CLEANUP_FREE char *path = memory_format("%s/tpm2/tpm2-00.permall", link);
+    assert_true(plan_names_file(domain, "tpm", path)); /* all of it is gone */
+}
+
+static void a_mode_is_not_taken_as_it_comes(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/vmshadow-definition.XXXXXX";
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    struct stat facts;
+    json_t *owner = json_object();
+    json_set_integer(owner, "uid", (int64_t)geteuid());
+    json_set_integer(owner, "gid", (int64_t)getegid());
+    json_set_integer(owner, "mode", 07777);
+    assert_int_equal(manifest_apply_owner(owner, path, 0755, NULL), 0);
+    assert_int_equal(fstat(file, &facts), 0);
+    assert_int_equal(facts.st_mode & 07777, 0755);
+    assert_int_equal(manifest_apply_owner(NULL, path, 0755, NULL), 0);
+    json_decref(owner);
+    assert_int_equal(close(file) | unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disks_of_one_side_are_told),
+        cmocka_unit_test(files_lie_where_the_definition_says),
+        cmocka_unit_test(a_link_does_not_lead_out_of_the_state),
+        cmocka_unit_test(a_mode_is_not_taken_as_it_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
