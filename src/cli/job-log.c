@@ -58,6 +58,16 @@ static void add_sets(struct fields *fields, const json_t *report)
     }
 }
 
+static void add_notices(struct fields *fields, const json_t *notices)
+{
+    size_t index;
+    json_t *notice;
+    json_array_foreach(notices, index, notice)
+    {
+        add(fields, "VMSHADOW_NOTICE", json_string_value(notice));
+    }
+}
+
 static void add_number(struct fields *fields, const char *name, double value)
 {
     CLEANUP_FREE char *text = memory_format("%.15g", value);
@@ -71,8 +81,19 @@ static char *message_of(const json_t *report)
     if (json_is_object(error))
         return memory_format("%s [%s]", json_string_or(error, "message", ""),
                              json_string_or(error, "id", ""));
-    return memory_format("job %s: %zu backups made", job,
-                         json_array_size(json_object_get(report, "sets")));
+    const json_t *notices = json_object_get(report, "notices");
+    const char *first = json_string_value(json_array_get(notices, 0));
+    CLEANUP_FREE char *made = memory_format("job %s: %zu backups made", job,
+                                            json_array_size(json_object_get(report, "sets")));
+    if (!first)
+        return TAKE_PTR(made);
+    return memory_format("%s, %zu notices: %s", made, json_array_size(notices), first);
+}
+
+static int priority_of(const json_t *report, bool good)
+{
+    bool noticed = json_array_size(json_object_get(report, "notices")) > 0;
+    return !good ? LOG_ERR : noticed ? LOG_NOTICE : LOG_INFO;
 }
 
 static void send(const json_t *report, const char *message, bool good)
@@ -81,7 +102,7 @@ static void send(const json_t *report, const char *message, bool good)
     const json_t *error = json_object_get(report, "error");
     add(&fields, "MESSAGE", message);
     add(&fields, "MESSAGE_ID", good ? ID_SUCCESS : ID_FAILURE);
-    add_number(&fields, "PRIORITY", good ? LOG_INFO : LOG_ERR);
+    add_number(&fields, "PRIORITY", priority_of(report, good));
     add(&fields, "SYSLOG_IDENTIFIER", "vmshadow");
     add(&fields, "VMSHADOW_JOB", json_string_or(report, "job", ""));
     add(&fields, "VMSHADOW_RESULT", json_string_or(report, "result", ""));
@@ -92,9 +113,10 @@ static void send(const json_t *report, const char *message, bool good)
     add_number(&fields, "VMSHADOW_VMS", (double)count_vms(report));
     if (json_is_object(error))
         add(&fields, "VMSHADOW_ERROR_ID", json_string_or(error, "id", ""));
+    add_notices(&fields, json_object_get(report, "notices"));
     add_sets(&fields, report);
     if (sd_journal_sendv(fields.items, (int)fields.count) < 0)
-        syslog(good ? LOG_INFO : LOG_ERR, "%s", message);
+        syslog(priority_of(report, good), "%s", message);
     for (size_t i = 0; i < fields.count; i++)
         free(fields.items[i].iov_base);
     free(fields.items);
@@ -110,5 +132,5 @@ void job_log(const json_t *report)
         return;
     }
     openlog("vmshadow", LOG_PID, LOG_DAEMON);
-    syslog(good ? LOG_INFO : LOG_ERR, "%s", message);
+    syslog(priority_of(report, good), "%s", message);
 }

@@ -111,6 +111,9 @@ static char *make_text(const json_t *report, int64_t last_success)
               (double)json_integer_or(report, "bytes_read", 0));
     job_value(file, report, "vmshadow_job_stored_bytes", "Added to the repository in the last run.",
               (double)json_integer_or(report, "bytes_stored", 0));
+    job_value(file, report, "vmshadow_job_notices",
+              "What the report of the last run has to tell beside failures.",
+              (double)json_array_size(json_object_get(report, "notices")));
     write_retention(file, report);
     vm_values(file, report, "vmshadow_vm_frozen_seconds",
               "How long the guest's file systems were frozen.", "frozen_ms", 1000);

@@ -55,6 +55,16 @@ static void print_set(const json_t *set, FILE *file)
     print_left_out(details, file);
 }
 
+static void print_notices(const json_t *notices, FILE *file)
+{
+    size_t index;
+    json_t *notice;
+    json_array_foreach(notices, index, notice)
+    {
+        output_line(file, "NOTICE: %s", json_string_value(notice));
+    }
+}
+
 static void print_retention(const json_t *retention, FILE *file)
 {
     const char *stopped = json_string_or(retention, "stopped", NULL);
@@ -80,6 +90,7 @@ void job_print(const json_t *report, FILE *file)
     {
         print_set(set, file);
     }
+    print_notices(json_object_get(report, "notices"), file);
     const json_t *error = json_object_get(report, "error");
     if (json_is_object(error) && !json_integer_or(report, "failed", 0))
         output_line(file, "FAILED: %s", json_string_or(error, "message", ""));

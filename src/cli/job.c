@@ -76,6 +76,7 @@ struct job {
     struct repository *repository;
     char host_name[256];
     json_t *sets;      /* of the report */
+    json_t *notices;   /* of the report; NULL = none */
     json_t *retention; /* of the report; NULL = none */
     struct error first;
     size_t failed;
@@ -304,6 +305,7 @@ static json_t *make_report(const struct job *job, int64_t wall, int64_t begin)
              json_real((double)(clock_monotonic() - begin) / (double)CLOCK_SECOND));
     json_set(report, "sets", json_incref(job->sets));
     json_set_integer(report, "failed", (int64_t)job->failed);
+    json_set(report, "notices", job->notices ? json_incref(job->notices) : json_array());
     json_set(report, "retention", job->retention ? json_incref(job->retention) : json_null());
     json_set_integer(report, "bytes_read", sum(job->sets, "bytes_read"));
     json_set_integer(report, "bytes_stored", sum(job->sets, "bytes_stored"));
@@ -336,12 +338,15 @@ static int retain(struct job *job, struct error *error)
 
 static int run_all(struct job *job, struct error *error)
 {
-    if (job_check_selection(&job->options->backup.common, error) < 0 ||
-        repository_option_open(&job->options->backup.common, &job->repository, error) < 0)
-        return -1;
-    if (run_sets(job, error) < 0)
-        return -1;
-    return retain(job, error);
+    const struct options *common = &job->options->backup.common;
+    int result = job_check_selection(common, error);
+    if (result == 0)
+        result = repository_option_open(common, &job->repository, error);
+    if (result == 0)
+        result = run_sets(job, error);
+    /* Before retention, which says in its own member why it stopped. */
+    job->notices = observer_notices(job->observer);
+    return result == 0 ? retain(job, error) : -1;
 }
 
 static int conclude(const struct job *job, struct error *first, struct error *error)
@@ -376,6 +381,7 @@ int job_run(const struct job_options *options, json_t **ret_report, struct error
     job_end(options, report);
     *ret_report = report;
     json_decref(job.sets);
+    json_decref(job.notices);
     json_decref(job.retention);
     repository_free(job.repository);
     return result;

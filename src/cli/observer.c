@@ -10,6 +10,9 @@
 #include "cli/signals.h"
 
 #include <pthread.h>
+#include <string.h>
+
+enum { NOTICES_LIMIT = 100, NOTICE_LIMIT = 511 };
 
 struct observer {
     const struct options *options;
@@ -17,7 +20,8 @@ struct observer {
     struct events *events; /* NULL without --events */
     int64_t started;
     pthread_mutex_t lock;
-    json_t *told; /* a member for each notice; guarded by lock */
+    json_t *told;    /* a member for each notice; guarded by lock */
+    size_t too_many; /* those that are not in it; guarded by lock */
 };
 
 static void on_record(void *context, const struct coordinator_record *record, const char *vm,
@@ -56,10 +60,48 @@ static bool is_told(struct observer *observer, const char *safe)
 {
     pthread_mutex_lock(&observer->lock);
     bool told = json_object_get(observer->told, safe) != NULL;
-    if (!told)
-        (void)json_object_set_new_nocheck(observer->told, safe, json_true());
+    if (!told && json_object_size(observer->told) < NOTICES_LIMIT)
+        json_set_boolean(observer->told, safe, true);
+    else if (!told)
+        observer->too_many++;
     pthread_mutex_unlock(&observer->lock);
     return told;
+}
+
+/* Its beginning, whole characters. */
+static void append_notice(json_t *notices, const char *safe)
+{
+    size_t length = strlen(safe);
+    if (length > NOTICE_LIMIT) {
+        length = NOTICE_LIMIT - strlen("...");
+        while (((unsigned char)safe[length] & 0xc0) == 0x80)
+            length--;
+        CLEANUP_FREE char *beginning = memory_format("%.*s...", (int)length, safe);
+        json_append_string(notices, beginning);
+    } else {
+        json_append_string(notices, safe);
+    }
+}
+
+json_t *observer_notices(struct observer *observer)
+{
+    json_t *notices = json_array(), *value;
+    const char *safe;
+    pthread_mutex_lock(&observer->lock);
+    json_object_foreach(observer->told, safe, value)
+    {
+        bool last = json_array_size(notices) + 1 == NOTICES_LIMIT;
+        if (last && observer->too_many)
+            break;
+        append_notice(notices, safe);
+    }
+    if (observer->too_many) {
+        CLEANUP_FREE char *more =
+            memory_format("%zu more notices are left out", observer->too_many + 1);
+        json_append_string(notices, more);
+    }
+    pthread_mutex_unlock(&observer->lock);
+    return notices;
 }
 
 static void on_notice(void *context, const char *text)

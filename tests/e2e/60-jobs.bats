@@ -103,10 +103,10 @@ vms() {
     run -3 --separate-stderr vmshadow run nightly
     [[ "$stderr" == *"nobody"* ]]
     # No VM can have such a name; the report has to be JSON all the same.
-    job nightly "vm = $one" "on-failure = cat >$TMPDIR/failure"
+    job nightly "vm = $one" "on-failure = cat >$TMPDIR/named"
     run -3 --separate-stderr vmshadow run nightly --vm $'gr\xfcn' --json
     [ "$(jq -r '.sets[0].vms | join("|")' <<<"$output")" = "$one|gr?n" ]
-    [[ "$(cat "$TMPDIR/failure")" == *"VM gr?n: there is no such VM"* ]]
+    [[ "$(cat "$TMPDIR/named")" == *"VM gr?n: there is no such VM"* ]]
     job nightly "vm = $one" $'vm = gr\xfcn'
     run -2 --separate-stderr vmshadow run nightly
     [[ "$stderr" == *"jobs.d/nightly.conf:2: the line is not UTF-8"* ]]
@@ -237,17 +237,20 @@ for _ in range(2):
     journal=$!
     wait_for 30 grep -q ready "$TMPDIR/journal"
     configuration "metrics-directory = $TMPDIR/metrics" "report-format = json" "on-failure = cat >$TMPDIR/failure; exit 3"
-    job told "vm = $one" "on-success = cat >$TMPDIR/success"
-    run -0 --separate-stderr vmshadow run told --json
+    job told "vm = $one" "vm = db[0-9]*" "tag = none" "on-success = cat >$TMPDIR/success"
+    run -0 --separate-stderr vmshadow run told --json --quiet
+    [ "$(jq -r '.notices | join("|")' <<<"$output")" = "the pattern db[0-9]* means no VM of this host|the tag none is at no VM of this host" ]
     id=$(jq -r '.sets[0].backup' <<<"$output")
     [ "$(jq -c . <<<"$output")" = "$(jq -c . "$TMPDIR/success")" ]
     [ ! -e "$TMPDIR/failure" ]
     grep -qx 'vmshadow_job_success{job="told"} 1' "$TMPDIR/metrics/vmshadow_told.prom"
     grep -q '^vmshadow_job_last_success_timestamp_seconds' "$TMPDIR/metrics/vmshadow_told.prom"
     [ "$(stat -c %a "$TMPDIR/metrics/vmshadow_told.prom")" = 644 ]
-    job told "vm = nobody" "report-format = text"
+    grep -qx 'vmshadow_job_notices{job="told"} 2' "$TMPDIR/metrics/vmshadow_told.prom"
+    job told "vm = nobody" "vm = none*" "report-format = text"
     run -3 --separate-stderr vmshadow run told
     grep -q "^FAILED nobody: VM nobody: there is no such VM" "$TMPDIR/failure"
+    grep -qx "NOTICE: the pattern none\* means no VM of this host" "$TMPDIR/failure"
     [[ "$stderr" == *"warning: job told: "*"ended with status 3"* ]]
     grep -qx 'vmshadow_job_success{job="told"} 0' "$TMPDIR/metrics/vmshadow_told.prom"
     grep -q '^vmshadow_job_last_success_timestamp_seconds' "$TMPDIR/metrics/vmshadow_told.prom"
@@ -257,6 +260,7 @@ for _ in range(2):
     grep -qx "VMSHADOW_VMS=1" "$TMPDIR/journal"
     grep -qx "VMSHADOW_BACKUP=$id" "$TMPDIR/journal"
     grep -qx "VMSHADOW_ERROR_ID=no-such-vm" "$TMPDIR/journal"
+    grep -qx "VMSHADOW_NOTICE=the tag none is at no VM of this host" "$TMPDIR/journal"
     grep -qx "MESSAGE_ID=5f0a7d0f6c3b4a53a9c4b0f2f6d3a7e1" "$TMPDIR/journal"
     grep -qx "MESSAGE_ID=c1f4b8de27a94e07b6f1d95d0e8c4b32" "$TMPDIR/journal"
 }

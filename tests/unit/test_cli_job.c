@@ -1,7 +1,9 @@
 /* cli: what follows the run of a job: the figures' file, and the commands that get the report. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "cli/job-ending.h"
+#include "cli/observer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +55,8 @@ static json_t *report(const char *result, const char *begin)
         "{\"job\":\"nightly\",\"host\":\"here\",\"result\":\"%s\",\"begin\":\"%s\",\"seconds\":2.5,"
         "\"sets\":[{\"vms\":[\"a\"],\"backup\":\"x\",\"details\":{\"vms\":[{\"name\":\"q\\\"b\\\\s"
         "\\nn ü\",\"frozen_ms\":212.5,\"paused_ms\":0}]},\"error\":null}],\"failed\":0,"
-        "\"retention\":{\"kept\":7,\"removed\":[],\"stopped\":null},\"bytes_read\":4096,"
+        "\"notices\":[\"one\"],\"retention\":{\"kept\":7,\"removed\":[],\"stopped\":null},\"bytes_"
+        "read\":4096,"
         "\"bytes_stored\":1024}",
         result, begin);
     json_t *value = json_parse(text, strlen(text), "report", &error);
@@ -79,6 +82,7 @@ static void figures_are_written_for_prometheus(void **state)
         "\n# TYPE vmshadow_job_success gauge\nvmshadow_job_success{job=\"nightly\"} 1\n",
         "\nvmshadow_job_last_success_timestamp_seconds{job=\"nightly\"} 1795443485\n",
         "\nvmshadow_job_duration_seconds{job=\"nightly\"} 2.5\n",
+        "\nvmshadow_job_notices{job=\"nightly\"} 1\n",
         "\nvmshadow_job_backups{job=\"nightly\"} 7\n",
         "\nvmshadow_vm_frozen_seconds{job=\"nightly\",vm=\"q\\\"b\\\\s\\nn ü\"} 0.2125\n",
     };
@@ -125,6 +129,47 @@ static void links_are_not_followed(void **state)
     error_clear(&error);
     assert_int_equal(job_write_metrics("/nowhere/metrics", value, &error), -1);
     assert_int_equal(error.kind, ERROR_NOT_FOUND);
+}
+
+/* ---- Notices ------------------------------------------------------------------------------- */
+
+static json_t *tell_notices(size_t count, const char *rest)
+{
+    struct error error = ERROR_INIT;
+    struct options options = {.quiet = true};
+    struct observer *observer = NULL;
+    assert_int_equal(observer_open(&options, NULL, &observer, &error), 0);
+    struct requester_host host = observer_host(observer);
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP_FREE char *text = memory_format("%03zu%s", i, rest);
+        host.observer.notice(host.observer.context, text);
+        host.observer.notice(host.observer.context, text);
+    }
+    json_t *notices = observer_notices(observer);
+    assert_int_equal(observer_close(observer, &error), 0);
+    return notices;
+}
+
+static void notices_are_told_once_and_bounded(void **state)
+{
+    (void)state;
+    log_set_level(LOG_LEVEL_WARNING);
+    CLEANUP_JSON json_t *few = tell_notices(100, "ü");
+    assert_int_equal(json_array_size(few), 100);
+    assert_string_equal(json_string_value(json_array_get(few, 99)), "099ü");
+    CLEANUP_JSON json_t *many = tell_notices(1000, "ü");
+    assert_int_equal(json_array_size(many), 100);
+    assert_string_equal(json_string_value(json_array_get(many, 98)), "098ü");
+    assert_non_null(strstr(json_string_value(json_array_get(many, 99)), "more notices"));
+    CLEANUP_FREE char *fits = memory_format("%508s", "ü");
+    CLEANUP_JSON json_t *whole = tell_notices(1, fits);
+    assert_int_equal(strlen(json_string_value(json_array_get(whole, 0))), 511);
+    /* The character that would be cut in two goes as a whole. */
+    CLEANUP_FREE char *longer = memory_format("%506sxxx", "ü");
+    CLEANUP_JSON json_t *cut = tell_notices(1, longer);
+    const char *text = json_string_value(json_array_get(cut, 0));
+    assert_int_equal(strlen(text), 510);
+    assert_string_equal(text + 505, "  ...");
 }
 
 /* ---- Commands ------------------------------------------------------------------------------ */
@@ -222,6 +267,7 @@ int main(void)
         cmocka_unit_test(figures_are_written_for_prometheus),
         cmocka_unit_test(the_last_success_outlives_a_failure),
         cmocka_unit_test(links_are_not_followed),
+        cmocka_unit_test(notices_are_told_once_and_bounded),
         cmocka_unit_test(a_command_gets_the_report),
         cmocka_unit_test(what_a_command_makes_is_not_secret),
         cmocka_unit_test(a_command_that_fails_is_told),
