@@ -86,6 +86,22 @@ static char *accelerated_video(const xmlNode *devices)
     return NULL;
 }
 
+/* Formats whose drivers in QEMU refuse to hand an image over: what is saved and goes on would use
+ * it twice. It is so for every layer, and for disks that are left out. */
+static char *unsavable_image(const struct domain *domain)
+{
+    static const char *const formats[] = {"vmdk", "vpc", "vdi", "qcow"};
+    for (size_t i = 0; i < domain->disk_count; i++) {
+        const struct disk *disk = &domain->disks[i];
+        for (size_t k = 0; k < disk->layer_count; k++)
+            for (size_t f = 0; f < ARRAY_SIZE(formats); f++)
+                if (disk->layers[k].format && strcmp(disk->layers[k].format, formats[f]) == 0)
+                    return memory_format("QEMU saves no VM with an image of format %s: disk %s",
+                                         formats[f], disk->target);
+    }
+    return NULL;
+}
+
 char *saved_state_obstacle(const struct domain *domain)
 {
     if (!domain->live_xml)
@@ -105,5 +121,7 @@ char *saved_state_obstacle(const struct domain *domain)
         found = passed_through(devices);
     if (!found)
         found = accelerated_video(devices);
+    if (!found)
+        found = unsavable_image(domain);
     return found ? found : unsavable_processor(root);
 }

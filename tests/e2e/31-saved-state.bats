@@ -169,6 +169,23 @@ push() {
     all_as_before
 }
 
+@test "B4: a VM with an image that QEMU does not save is refused by name at planning, also where the disk is left out" {
+    qemu-img create -q -f vpc "$images/foreign.vhd" 16M
+    qemu-img create -q -f qcow2 -b "$images/foreign.vhd" -F vpc "$images/foreign.qcow2"
+    vm_define foreign --no-agent --memory 128 --xml "<disk type='file'><driver name='qemu' type='qcow2'/><source file='$images/foreign.qcow2'/><target dev='vdb' bus='virtio'/></disk>"
+    vm_start foreign
+    run -1 virsh -q managedsave --domain foreign # it is so
+    [[ "$output" == *"vpc format"*"does not support live migration"* ]]
+    run -4 --separate-stderr vmshadow backup "$saved" foreign --events "$TMPDIR/events"
+    [[ "$stderr" == *"VM foreign"*"cannot be saved"*"format vpc: disk vdb"*"condition 1"* ]]
+    run -4 --separate-stderr vmshadow backup foreign --exclude-disk foreign:vdb
+    run -1 grep -q PrepareForBackup "$TMPDIR/events"
+    vm_is foreign running
+    vm_destroy_everything foreign
+    rm -f "$images"/foreign*
+    all_as_before
+}
+
 @test "a managed-saved VM whose definition has other disks by now is refused at planning" {
     disk=$(vm_disk "$managed" 0)
     virsh -q dumpxml --inactive --security-info --domain "$managed" >"$TMPDIR/defined.xml"
