@@ -6,6 +6,8 @@
  * All are named with their reason, as those of the list are. */
 #include "hypervisor/disk.h"
 
+#include "hypervisor/image.h"
+#include "hypervisor/server.h"
 #include "hypervisor/xml.h"
 
 #include <dirent.h>
@@ -190,4 +192,29 @@ void disk_classify(struct call *call, struct disk *disk, const struct disk_facts
     bool iscsi = disk->layer_count && path_is_iscsi(disk->layers[0].path);
     disk->reason = disk_reason_left_out(disk, facts, type, iscsi);
     disk->included = !disk->reason;
+}
+
+/* ---- Images of VMs that are off ---- */
+
+static int check_source(const struct disk *disk, const struct disk_facts *facts,
+                        struct error *error)
+{
+    if (is(disk->source_type, "volume") && (!disk->layer_count || !disk->layers[0].path))
+        return error_set(error, ERROR_NOT_FOUND,
+                         "volume %s of storage pool %s cannot be found (is the pool active?)",
+                         facts->volume, facts->pool);
+    if (!facts->sliced)
+        return 0;
+    (void)error_set(error, ERROR_REFUSED, "a slice of an image can be read only while the VM runs");
+    return error_advise(error, "disk-needs-running-vm",
+                        "start the VM for the backup, or leave it out");
+}
+
+void disk_read_stopped(struct disk *disk, const struct disk_facts *facts)
+{
+    CLEANUP_FREE char *options = NULL; /* of qemu-nbd: can they be made? */
+    if (image_complete_chain(disk, facts, &disk->obstacle) == 0 &&
+        check_source(disk, facts, &disk->obstacle) == 0)
+        (void)server_options(disk->layers, disk->layer_count, facts, true, &options,
+                             &disk->obstacle);
 }

@@ -19,4 +19,8 @@ bool disk_is_iscsi_device(const char *sysfs, const char *device_number);
 /* Find what the XML only names: a volume's path through its pool; then included and reason. */
 void disk_classify(struct call *call, struct disk *disk, const struct disk_facts *facts);
 
+/* A disk of a VM that is off: its size and chain from its images, and disk->obstacle. Runs
+ * qemu-img; to be called for included disks only, after disk_classify(). */
+void disk_read_stopped(struct disk *disk, const struct disk_facts *facts);
+
 #endif

@@ -6,7 +6,6 @@
 #include "hypervisor/disk.h"
 #include "hypervisor/domain-private.h"
 #include "hypervisor/domain-xml.h"
-#include "hypervisor/image.h"
 
 #include <string.h>
 
@@ -222,14 +221,6 @@ static void read_live_disk(virDomainPtr handle, struct disk *disk)
     disk->has_block_job = VIR(virDomainGetBlockJobInfo(handle, disk->target, &job, 0)) == 1;
 }
 
-/* A stopped VM's image may be missing or on storage that is away: the description then lacks its
- * size and chain, and preparing an instant of it says why. */
-static void read_stopped_disk(struct disk *disk, const struct disk_facts *facts)
-{
-    if (disk->included && disk->layer_count && disk->layers[0].path)
-        (void)image_complete_chain(disk, facts, NULL);
-}
-
 static void describe_disks(struct call *call, virDomainPtr handle, struct domain *domain,
                            const struct disk_facts *facts)
 {
@@ -237,8 +228,8 @@ static void describe_disks(struct call *call, virDomainPtr handle, struct domain
         disk_classify(call, &domain->disks[i], &facts[i]);
         if (domain->live_xml)
             read_live_disk(handle, &domain->disks[i]);
-        else
-            read_stopped_disk(&domain->disks[i], &facts[i]);
+        else if (domain->disks[i].included)
+            disk_read_stopped(&domain->disks[i], &facts[i]);
     }
 }
 

@@ -39,8 +39,11 @@ struct disk {
     int64_t allocation;        /* bytes the source holds, 0 = unknown */
     struct disk_layer *layers; /* the whole chain; layers[0] is the source itself */
     size_t layer_count;
-    bool included;      /* in a backup; else `reason` says why not (row B10) */
-    char *reason;       /* "pass-through disk (device='lun'): back it up inside the guest" */
+    bool included; /* in a backup; else `reason` says why not (row B10) */
+    char *reason;  /* "pass-through disk (device='lun'): back it up inside the guest" */
+    /* VMs that are off: why an included disk cannot be read then (image missing, encrypted, no
+     * format known, ...), with what to do; not set = it can. */
+    struct error obstacle;
     bool has_block_job; /* somebody's job runs on it (running VMs) */
     bool live_only;     /* attached to the running VM, and not in its definition */
 };

@@ -104,16 +104,32 @@ static int add_backing(struct disk *disk, const struct image *image, struct erro
     return 0;
 }
 
+/* Is the file alone the image? While the VM runs QEMU knows keys and other files. */
+static int check_alone(const char *path, const struct image *image, struct error *error)
+{
+    if (image->other_files)
+        (void)error_set(error, ERROR_REFUSED,
+                        "image %s keeps its data in another file: it can be read only while the "
+                        "VM runs",
+                        path);
+    else if (image->encrypted)
+        (void)error_set(error, ERROR_REFUSED,
+                        "image %s is encrypted by QEMU: it can be read only while the VM runs",
+                        path);
+    else
+        return 0;
+    return error_advise(error, "disk-needs-running-vm",
+                        "start the VM for the backup, or leave it out");
+}
+
 int image_complete_chain(struct disk *disk, const struct disk_facts *facts, struct error *error)
 {
-    bool complete = facts->chain_complete;
+    int result = 0;
     for (size_t index = 0; index < disk->layer_count; index++) {
         bool last = index + 1 == disk->layer_count;
-        if (index > 0 && (complete || !last))
-            continue;
         const struct disk_layer *layer = &disk->layers[index];
         if (!layer->path || !layer->format)
-            return 0;
+            break;
         CLEANUP_IMAGE struct image image = {.size = 0};
         if (image_read(layer->path, layer->format, &image, error) != 0)
             return -1;
@@ -121,8 +137,11 @@ int image_complete_chain(struct disk *disk, const struct disk_facts *facts, stru
             disk->size = image.size;
             disk->allocation = image.allocation;
         }
-        if (last && !complete && image.backing && add_backing(disk, &image, error) != 0)
+        if (result == 0) /* the chain is completed all the same */
+            result = check_alone(layer->path, &image, error);
+        if (last && !facts->chain_complete && image.backing &&
+            add_backing(disk, &image, error) != 0)
             return -1;
     }
-    return 0;
+    return result;
 }

@@ -49,32 +49,6 @@ static int add_clone_step(struct instant *instant, struct instant_layer *layer, 
     return instant_add_step(instant, "remove-file", undo_path_arguments(layer->clone), error);
 }
 
-/* What the header of one image says must fit what will be opened. */
-static int check_image(const struct instant_layer *layer, struct error *error)
-{
-    CLEANUP_IMAGE struct image image = {.size = 0};
-    if (!layer->path || !layer->format)
-        return 0; /* refused, or a network source: server_options() decides */
-    if (image_read(layer->path, layer->format, &image, error) != 0)
-        return -1;
-    if (image.other_files) {
-        (void)error_set(error, ERROR_REFUSED,
-                        "image %s keeps its data in another file: it can be read only while the "
-                        "VM runs",
-                        layer->path);
-        return error_advise(error, "disk-needs-running-vm",
-                            "start the VM for the backup, or leave it out");
-    }
-    if (image.encrypted) {
-        (void)error_set(error, ERROR_REFUSED,
-                        "image %s is encrypted by QEMU: it can be read only while the VM runs",
-                        layer->path);
-        return error_advise(error, "disk-needs-running-vm",
-                            "start the VM for the backup, or leave it out");
-    }
-    return 0;
-}
-
 static struct disk_facts *take_facts(struct disk_facts *all, size_t index)
 {
     struct disk_facts *one = NEW(struct disk_facts);
@@ -110,22 +84,14 @@ static int make_options(const struct instant *instant, const struct instant_disk
     return result;
 }
 
-static int prepare_disk(struct instant *instant, struct instant_disk *disk, size_t *clones,
-                        struct error *error)
+static int prepare_disk(struct instant *instant, struct instant_disk *disk,
+                        const struct disk *described, size_t *clones, struct error *error)
 {
-    CLEANUP_FREE char *options = NULL;
-    if (disk->facts->sliced) {
-        (void)error_set(error, ERROR_REFUSED,
-                        "a slice of an image can be read only while the VM "
-                        "runs");
-        return error_advise(error, "disk-needs-running-vm",
-                            "start the VM for the backup, or leave it out");
-    }
-    for (size_t i = 0; i < disk->layer_count; i++)
-        if (check_image(&disk->layers[i], error) != 0)
-            return -1;
-    if (make_options(instant, disk, disk->layer_count, false, &options, error) != 0)
+    if (error_is_set(&described->obstacle)) {
+        struct error obstacle = described->obstacle;
+        error_move(error, &obstacle);
         return -1;
+    }
     for (size_t i = 0; i < disk->layer_count; i++)
         if (disk->layers[i].path &&
             add_clone_step(instant, &disk->layers[i], (*clones)++, error) != 0)
@@ -178,9 +144,12 @@ int instant_stopped_prepare(struct instant *instant, const struct domain *domain
                          error) != 0 ||
         directory_make_private(instant->directory, "/", error) != 0)
         return error_prefix(error, "VM %s: ", instant->name);
-    for (size_t i = 0; i < instant->disk_count; i++)
-        if (prepare_disk(instant, &instant->disks[i], &clones, error) != 0)
-            return error_prefix(error, "VM %s, disk %s: ", instant->name, instant->disks[i].target);
+    for (size_t i = 0; i < instant->disk_count; i++) {
+        struct instant_disk *disk = &instant->disks[i];
+        const struct disk *described = domain_find_disk(domain, disk->target);
+        if (prepare_disk(instant, disk, described, &clones, error) != 0)
+            return error_prefix(error, "VM %s, disk %s: ", instant->name, disk->target);
+    }
     return 0;
 }
 

@@ -10,7 +10,9 @@ b=changing
 setup_file() {
     product_setup
     vm_define "$a"
-    vm_define "$b" --bus scsi
+    vm_define "$b" --bus scsi --xml "<panic model='isa'/>"
+    virsh -q dumpxml --inactive --security-info --domain "$b" | sed 's|<on_crash>[a-z]*<|<on_crash>preserve<|' >"$TMPDIR/crash.xml"
+    virsh -q define "$TMPDIR/crash.xml"
     vm_boot "$a" "$b"
 }
 
@@ -82,7 +84,6 @@ disk_is_gone() {
     nothing_left
 }
 
-# NVRAM lies in flash, with SeaBIOS in the place of UEFI: it leaves the NVRAM alone, so that the test knows its content.
 @test "a VM whose only disk is left out does not cost the others their backup" {
     run -0 --separate-stderr vmshadow backup "$a" "$b" --exclude-disk "$b:*" --json
     [ "$(jq -c '[.vms[] | [.method, (.disks | map(select(.bytes_read != null)) | length)]] | sort' <<<"$output")" = '[["child-snapshot",0],["child-snapshot",1]]' ] ||
@@ -93,6 +94,50 @@ disk_is_gone() {
     nothing_left
 }
 
+# assert_refused_at_planning WORDS: of the VM $b; no writer was told of a backup, and the other guest was left alone.
+assert_refused_at_planning() {
+    local listed
+    listed=$(backups)
+    rm -f "$TMPDIR/events"
+    run -4 --separate-stderr vmshadow backup "$a" "$b" --events "$TMPDIR/events"
+    # shellcheck disable=SC2154
+    [[ "$stderr" == *"VM $b: $1"* ]] || fail "$stderr"
+    run -0 grep -q Identify "$TMPDIR/events"
+    run -1 grep -q -e PrepareForBackup -e PrepareForSnapshot "$TMPDIR/events"
+    run -0 --separate-stderr vmshadow inspect "$b" --json
+    [[ "$(jq -r '.vms[0].refused' <<<"$output")" == "$1"* ]] || fail "$output"
+    [ "$(backups)" = "$listed" ]
+    vm_assert_running_and_thawed "$a"
+    nothing_left
+}
+
+@test "a VM that has crashed is refused at planning, before any guest is touched" {
+    # What the guest's driver of that device does: the port 0x505 tells QEMU of a panic.
+    vm_command "$b" --no-wait shell "printf '\\1' | dd of=/dev/port bs=1 seek=1285" || true
+    wait_for 30 vm_is "$b" crashed
+    assert_refused_at_planning "it has crashed"
+    vm_is "$b" crashed
+    virsh -q destroy --domain "$b"
+}
+
+@test "a VM that is off and whose image cannot be read is refused at planning, before any guest is touched" {
+    disk=$(vm_disk "$b" 0)
+    vm_is "$b" "shut off" || virsh -q destroy --domain "$b"
+    mv "$disk" "$disk.away"
+    assert_refused_at_planning "disk sda: image $disk: No such file or directory"
+    # Without the disk there is nothing to refuse.
+    run -0 vmshadow backup "$b" --exclude-disk "$b:sda"
+    qemu-img create -q -f qcow2 --object secret,id=s,data=secret -o encrypt.format=luks,encrypt.key-secret=s "$disk" 1M
+    virsh -q dumpxml --inactive --security-info --domain "$b" >"$TMPDIR/defined.xml"
+    sed "s|type='raw'/>|type='qcow2'/>|" "$TMPDIR/defined.xml" >"$TMPDIR/changed.xml"
+    virsh -q define "$TMPDIR/changed.xml"
+    run -0 --separate-stderr vmshadow inspect "$b" --json
+    [[ "$(jq -r '.vms[0].refused' <<<"$output")" == "disk sda: image $disk is encrypted by QEMU: it can be read only while the VM runs"* ]] || fail "$output"
+    virsh -q define "$TMPDIR/defined.xml"
+    mv "$disk.away" "$disk"
+}
+
+# NVRAM lies in flash, with SeaBIOS in the place of UEFI: it leaves the NVRAM alone, so that the test knows its content.
 @test "NVRAM of a running VM comes back as it was at the instant" {
     nvram=/var/lib/libvirt/qemu/nvram/firmware.fd
     mkdir -p "${nvram%/*}"

@@ -114,6 +114,19 @@ static const struct disk *disk_with_foreign_job(const struct domain *domain)
     return NULL;
 }
 
+/* Disks of a VM that is off, which only its images tell of. */
+static char *refuse_images(const struct domain *domain)
+{
+    for (size_t i = 0; i < domain->disk_count; i++) {
+        const struct disk *disk = &domain->disks[i];
+        const struct error *obstacle = &disk->obstacle;
+        if (disk->included && error_is_set(obstacle))
+            return memory_format("disk %s: %s%s%s", disk->target, obstacle->message,
+                                 *obstacle->hint ? "; " : "", obstacle->hint);
+    }
+    return NULL;
+}
+
 static char *refuse_save(const struct plan *plan)
 {
     CLEANUP_FREE char *obstacle = saved_state_obstacle(plan->domain);
@@ -139,7 +152,11 @@ static char *find_refusal(const struct plan *plan)
     if (plan->domain->state == DOMAIN_PAUSED_IO)
         return memory_copy_string("QEMU has paused it for an I/O error: see to its disks, then "
                                   "resume it");
-    return plan->method == PLAN_SAVED_STATE ? refuse_save(plan) : NULL;
+    if (plan->domain->state == DOMAIN_CRASHED)
+        return memory_format("it has crashed: see what has happened, then end it (virsh destroy "
+                             "%s) or reset it (virsh reset %s)",
+                             plan->domain->name, plan->domain->name);
+    return plan->method == PLAN_SAVED_STATE ? refuse_save(plan) : refuse_images(plan->domain);
 }
 
 /* Memory of other disks than those of the definition would be worth nothing. What cannot be read is
