@@ -3,6 +3,7 @@
 #include "base/process.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -198,6 +199,10 @@ static void wait_until(struct process *process, int64_t deadline)
     }
 }
 
+/* A program that waits for storage which is away (state D) ends when that is back; it is waited for
+ * no longer, and stays a child of ours until we end. */
+#define KILL_LIMIT (2 * CLOCK_SECOND)
+
 void process_stop(struct process *process, int64_t limit)
 {
     if (!process)
@@ -208,8 +213,12 @@ void process_stop(struct process *process, int64_t limit)
     }
     if (!process->ended) {
         (void)kill(process->id, SIGKILL);
-        reap(process, 0);
+        wait_until(process, clock_monotonic() + KILL_LIMIT);
     }
+    if (!process->ended)
+        log_warning("process %d does not end although it was killed: it waits for storage that "
+                    "does not answer",
+                    (int)process->id);
     process_free(process);
 }
 

@@ -22,7 +22,9 @@ pid_t process_id(const struct process *process);
 bool process_has_ended(struct process *process);
 /* What it has written so far, without the last newline; owned by the process. */
 const char *process_output(struct process *process);
-/* SIGTERM, then SIGKILL after `limit` ns; reaps. Frees. NULL is allowed. */
+/* SIGTERM, then SIGKILL after `limit` ns; reaps. One that does not end within 2 s of that (it waits
+ * in the kernel for storage that is away) is left, with a warning in the log. Frees. NULL is
+ * allowed. */
 void process_stop(struct process *process, int64_t limit);
 
 /* Run to the end within `limit` ns. Standard output (bounded by 16 MiB) is handed back when

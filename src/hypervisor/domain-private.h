@@ -2,9 +2,14 @@
 #ifndef HYPERVISOR_DOMAIN_PRIVATE_H
 #define HYPERVISOR_DOMAIN_PRIVATE_H
 
+#include "hypervisor/call.h"
 #include "hypervisor/domain.h"
 
 #include <libvirt/libvirt.h>
+
+/* All of a VM, read in one go; one that changes meanwhile is read again. */
+int domain_describe(struct call *call, virDomainPtr handle, struct domain **ret_domain,
+                    struct error *error);
 
 /* State now of a looked-up domain. */
 int domain_read_state(virDomainPtr handle, enum domain_state *ret_state, struct error *error);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { READ_ATTEMPTS = 3, DOMAINS_LIMIT = 16384 };
+enum { READ_ATTEMPTS = 3 };
 
 const char *domain_state_name(enum domain_state state)
 {
@@ -301,8 +301,8 @@ static int describe(struct call *call, virDomainPtr handle, struct domain **ret_
     return 0;
 }
 
-static int describe_patiently(struct call *call, virDomainPtr handle, struct domain **ret_domain,
-                              struct error *error)
+int domain_describe(struct call *call, virDomainPtr handle, struct domain **ret_domain,
+                    struct error *error)
 {
     struct error fault = ERROR_INIT;
     for (int attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
@@ -312,98 +312,6 @@ static int describe_patiently(struct call *call, virDomainPtr handle, struct dom
         if (fault.kind == ERROR_NOT_FOUND || fault.kind == ERROR_CONNECTION)
             break;
         clock_sleep(20 * CLOCK_MILLISECOND);
-    }
-    error_move(error, &fault);
-    return -1;
-}
-
-static int by_name(const void *left, const void *right)
-{
-    const struct domain *const *a = left, *const *b = right;
-    return strcmp((*a)->name, (*b)->name);
-}
-
-static int describe_all(struct call *call, virDomainPtr *handles, int found,
-                        struct domain ***ret_domains, size_t *ret_count, struct error *error)
-{
-    struct domain **domains = NEW_ARRAY(struct domain *, (size_t)found + 1);
-    size_t count = 0;
-    for (int i = 0; i < found; i++) {
-        struct error fault = ERROR_INIT;
-        if (describe_patiently(call, handles[i], &domains[count], &fault) == 0) {
-            count++;
-        } else if (fault.kind != ERROR_NOT_FOUND) { /* else it went since it was listed */
-            error_move(error, &fault);
-            domain_list_free(domains, count);
-            return -1;
-        }
-    }
-    qsort(domains, count, sizeof(struct domain *), by_name);
-    *ret_domains = domains;
-    *ret_count = count;
-    return 0;
-}
-
-int domain_list(struct hypervisor *hypervisor, struct domain ***ret_domains, size_t *ret_count,
-                struct error *error)
-{
-    CLEANUP_CALL struct call call = CALL_NONE;
-    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
-        return -1;
-    virDomainPtr *handles = NULL;
-    int found = VIR(virConnectListAllDomains(call.connection, &handles, 0));
-    if (found < 0)
-        return call_error(error, "cannot list the VMs");
-    int result = found > DOMAINS_LIMIT
-                     ? error_set(error, ERROR_FAILED, "this host has too many VMs (%d)", found)
-                     : describe_all(&call, handles, found, ret_domains, ret_count, error);
-    for (int i = 0; i < found; i++)
-        (void)virDomainFree(handles[i]);
-    free(handles);
-    return result;
-}
-
-/* A name may look like a UUID; the name goes first, as in virsh. */
-static virDomainPtr look_up(virConnectPtr connection, const char *name)
-{
-    virDomainPtr handle = VIR(virDomainLookupByName(connection, name));
-    if (handle || call_last_code() != VIR_ERR_NO_DOMAIN)
-        return handle;
-    char plain[VIR_UUID_STRING_BUFLEN];
-    if (strlen(name) >= sizeof plain)
-        return NULL;
-    return VIR(virDomainLookupByUUIDString(connection, name));
-}
-
-int domain_lookup(struct hypervisor *hypervisor, const char *name, struct domain **ret_domain,
-                  struct error *error)
-{
-    CLEANUP_CALL struct call call = CALL_NONE;
-    if (call_begin(hypervisor, CALL_PLAIN, &call, error) != 0)
-        return -1;
-    CLEANUP_DOMAIN virDomainPtr handle = look_up(call.connection, name);
-    if (!handle &&
-        (call_last_code() == VIR_ERR_NO_DOMAIN || call_last_code() == VIR_ERR_INVALID_ARG)) {
-        (void)error_set(error, ERROR_NOT_FOUND, "no VM has the name or UUID \"%s\"", name);
-        return error_advise(error, "no-such-vm", "vmshadow inspect lists the VMs of this host");
-    }
-    if (!handle)
-        return call_error(error, "cannot look VM %s up", name);
-    return describe_patiently(&call, handle, ret_domain, error);
-}
-
-int domain_get_state(struct hypervisor *hypervisor, const char *uuid, enum domain_state *ret_state,
-                     struct error *error)
-{
-    struct error fault = ERROR_INIT;
-    for (int attempt = 0; attempt < 2; attempt++) { /* the second over a new connection */
-        error_clear(&fault);
-        CLEANUP_CALL struct call call = CALL_NONE;
-        if (call_begin_domain(hypervisor, CALL_PLAIN, uuid, &call, &fault) == 0 &&
-            domain_read_state(call.domain, ret_state, &fault) == 0)
-            return 0;
-        if (fault.kind != ERROR_CONNECTION)
-            break;
     }
     error_move(error, &fault);
     return -1;

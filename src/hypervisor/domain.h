@@ -85,13 +85,20 @@ struct domain {
 void domain_free(struct domain *domain);
 DEFINE_CLEANUP(domain)
 
-/* All VMs, by name. The array and its members belong to the caller. */
-int domain_list(struct hypervisor *hypervisor, struct domain ***ret_domains, size_t *ret_count,
-                struct error *error);
+/* The VMs with these names or UUIDs, all with wanted_count 0; sorted by name. To describe a VM
+ * touches its images and the storage they lie on, so others are not described: what hangs or fails
+ * there does not matter. One that cannot be described fails the list; one that is not there, or has
+ * gone meanwhile, is left out. The array and its members belong to the caller. */
+int domain_list(struct hypervisor *hypervisor, const char *const *wanted, size_t wanted_count,
+                struct domain ***ret_domains, size_t *ret_count, struct error *error);
 void domain_list_free(struct domain **domains, size_t count);
 /* By name or UUID; ERROR_NOT_FOUND names it. */
 int domain_lookup(struct hypervisor *hypervisor, const char *name, struct domain **ret_domain,
                   struct error *error);
+/* Is there a VM of this name or UUID? ERROR_NOT_FOUND as domain_lookup(); describes nothing. */
+int domain_check_exists(struct hypervisor *hypervisor, const char *name, struct error *error);
+/* Is it the name, or the UUID in whatever case, of that VM? */
+bool domain_is_named(const char *word, const char *name, const char *uuid);
 /* State now, by UUID; a VM that is not defined any more is ERROR_NOT_FOUND. */
 int domain_get_state(struct hypervisor *hypervisor, const char *uuid, enum domain_state *ret_state,
                      struct error *error);

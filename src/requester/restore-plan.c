@@ -197,8 +197,8 @@ static int find_directory(const char *wanted, char **ret_directory, struct error
 
 static int plan_vms(struct planning *planning, struct restore_plan *plan, struct error *error)
 {
-    int result =
-        domain_list(planning->hypervisor, &planning->domains, &planning->domain_count, error);
+    int result = domain_list(planning->hypervisor, NULL, 0, &planning->domains,
+                             &planning->domain_count, error);
     for (size_t i = 0; i < plan->count && result == 0; i++)
         if (plan_vm(planning, &plan->vms[i], error) != 0)
             result = error_prefix(error, "VM %s: ", plan->vms[i].name);

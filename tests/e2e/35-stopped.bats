@@ -21,6 +21,10 @@ setup_file() {
     done
 }
 
+teardown() {
+    [ -z "${away-}" ] || fsfreeze -u "$away" 2>/dev/null || true
+}
+
 teardown_file() {
     vm_destroy_everything "$off"
     vm_destroy_everything "$chain"
@@ -121,6 +125,37 @@ end_copy() {
     vm_destroy_everything moved
     rm -f "$images/moved"
     nothing_left
+}
+
+# storage_away DIRECTORY: whoever writes there waits in the kernel, not to be killed; what looks at images of it does so. Sets away.
+storage_away() {
+    away=$1
+    make_place ext4 64 "$away"
+    mkdir -p "$TMPDIR/bin"
+    cat >"$TMPDIR/bin/qemu-img" <<SCRIPT
+#!/bin/bash
+case "\$*" in
+*"$away/"*) echo "\$*" >>"$TMPDIR/asked" && echo >"$away/written" ;;
+esac
+exec $(command -v qemu-img) "\$@"
+SCRIPT
+    chmod +x "$TMPDIR/bin/qemu-img"
+}
+
+@test "storage that does not answer holds up neither other VMs nor, for ever, its own" {
+    storage_away "$VMSHADOW_TEST_DIR/away"
+    vm_define away --directory "$away"
+    fsfreeze -f "$away"
+    PATH=$TMPDIR/bin:$PATH run -0 vmshadow backup "$off"
+    [ ! -e "$TMPDIR/asked" ] || fail "$(cat "$TMPDIR/asked")"
+    PATH=$TMPDIR/bin:$PATH run -0 timeout 120 "$VMSHADOW" inspect away --json
+    fsfreeze -u "$away"
+    [[ "$output" == *"disk vda: image $away/"*"did not end in time"* ]] || fail "$output"
+    run -0 grep -c . "$TMPDIR/asked"
+    [ "$output" = 1 ] # description
+    vm_destroy_everything away
+    wait_for 20 remove_place "$away"
+    rm -r "$TMPDIR/bin" "$TMPDIR/asked"
 }
 
 @test "left-out disks are reported by name: pass-through, iSCSI, CD-ROM" {

@@ -12,18 +12,7 @@ enum { PLANS_AT_ONCE = 10 };
 
 static bool names_domain(const char *name, const struct domain *domain)
 {
-    return strcmp(name, domain->name) == 0 || strcasecmp(name, domain->uuid) == 0;
-}
-
-static bool is_wanted(const struct vm_writer *writer, const struct domain *domain)
-{
-    const struct vm_writer_settings *settings = &writer->settings;
-    if (!settings->vm_count)
-        return true;
-    for (size_t i = 0; i < settings->vm_count; i++)
-        if (names_domain(settings->vms[i], domain))
-            return true;
-    return false;
+    return domain_is_named(name, domain->name, domain->uuid);
 }
 
 static const char *location_of(const struct vm_writer *writer, const struct domain *domain)
@@ -79,24 +68,19 @@ static int plan_one(void *context, unsigned index)
 int vm_writer_make_plans(struct vm_writer *writer, struct plan ***ret_plans, size_t *ret_count,
                          struct error *error)
 {
+    const struct vm_writer_settings *settings = &writer->settings;
     struct domain **domains;
-    size_t count, wanted = 0;
-    if (domain_list(writer->settings.hypervisor, &domains, &count, error) != 0)
+    size_t count;
+    if (domain_list(settings->hypervisor, settings->vms, settings->vm_count, &domains, &count,
+                    error) != 0)
         return -1;
-    for (size_t i = 0; i < count; i++) {
-        struct domain *domain = TAKE_PTR(domains[i]);
-        if (is_wanted(writer, domain))
-            domains[wanted++] = domain;
-        else
-            domain_free(domain);
-    }
-    struct plan **plans = NEW_ARRAY(struct plan *, wanted);
+    struct plan **plans = NEW_ARRAY(struct plan *, count);
     struct planning planning = {writer, domains, plans};
-    (void)workers_each((unsigned)wanted, PLANS_AT_ONCE, plan_one, &planning);
-    domain_list_free(domains, wanted);
-    vm_writer_estimate(writer, plans, wanted);
+    (void)workers_each((unsigned)count, PLANS_AT_ONCE, plan_one, &planning);
+    domain_list_free(domains, count);
+    vm_writer_estimate(writer, plans, count);
     *ret_plans = plans;
-    *ret_count = wanted;
+    *ret_count = count;
     return 0;
 }
 

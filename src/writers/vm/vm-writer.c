@@ -21,20 +21,14 @@ int vm_writer_parse_volume(const char *volume, char uuid[id_text_size], const ch
     return 0;
 }
 
-static int check_exists(struct hypervisor *hypervisor, const char *name, struct error *error)
-{
-    CLEANUP(domain_freep) struct domain *domain = NULL;
-    return domain_lookup(hypervisor, name, &domain, error);
-}
-
 int vm_writer_new(const struct vm_writer_settings *settings, struct vm_writer **ret_writer,
                   struct error *error)
 {
     for (size_t i = 0; i < settings->vm_count; i++)
-        if (check_exists(settings->hypervisor, settings->vms[i], error) != 0)
+        if (domain_check_exists(settings->hypervisor, settings->vms[i], error) != 0)
             return -1;
     for (size_t i = 0; i < settings->location_count; i++)
-        if (check_exists(settings->hypervisor, settings->locations[i].vm, error) != 0)
+        if (domain_check_exists(settings->hypervisor, settings->locations[i].vm, error) != 0)
             return -1;
     struct vm_writer *writer = NEW(struct vm_writer);
     writer->settings = *settings;

@@ -103,7 +103,7 @@ static int list(struct request *request, struct error *error)
     (void)request;
     struct domain **domains;
     size_t count;
-    if (domain_list(settings.hypervisor, &domains, &count, error) != 0)
+    if (domain_list(settings.hypervisor, NULL, 0, &domains, &count, error) != 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         say("%s%s", i ? "; " : "", domains[i]->name);
