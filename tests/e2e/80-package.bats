@@ -18,8 +18,10 @@ setup_file() {
     [ -e "$cache/now/vmshadow.deb" ] || fail "run tests/package/build before"
     base=$(realpath "$cache/now/root")
     export base
+    package=$(realpath "$cache/now/vmshadow.deb")
+    export package
     overlay installed "$base"
-    cp "$cache/now/vmshadow.deb" "$roots/installed/vmshadow.deb"
+    cp "$package" "$roots/installed/vmshadow.deb"
     mkdir -p "$repository" "$VMSHADOW_TEST_DIR/secret"
     (umask 077 && echo "a passphrase of the tests" >"$passphrase")
     vm_define "$vm" --disk qcow2:ext4:16
@@ -84,6 +86,16 @@ job_is() {
     local state
     state=$(contained systemctl show -P ActiveState vmshadow@nightly.service)
     [ "$state" = "$1" ] || fail "the service is $state: $(contained journalctl -q -n 5 -u vmshadow@nightly.service)"
+}
+
+# contained_apt WORD...: apt-get in the container.
+contained_apt() {
+    contained env DEBIAN_FRONTEND=noninteractive HOME=/root apt-get -q -y "$@"
+}
+
+# timer_is WORD: the job's timer is that.
+timer_is() {
+    [ "$(contained systemctl show -P ActiveState vmshadow@nightly.timer)" = "$1" ]
 }
 
 stored() {
@@ -207,21 +219,42 @@ CONF
         "$repository/backup" "$passphrase" "$vm" "${last##* }"
 }
 
-@test "removed and purged, nothing of it is left but repository, passphrase and open journals" {
-    backups=$(find "$repository/backup" -type f | sort | sha256sum)
-    run -0 inside apt-get -q -y remove vmshadow
+@test "removed from a running system its timers stop, and installed again they go on" {
+    container_boot
+    contained systemctl enable --now vmshadow@nightly.timer
+    timer_is active
+    run -0 contained dpkg --remove vmshadow
+    timer_is inactive
     [ -e "$root/etc/vmshadow/jobs.d/nightly.conf" ]
     [ ! -e "$root/usr/bin/vmshadow" ]
     cp "$passphrase" "$root/etc/vmshadow/passphrase"
     : >"$root/var/lib/vmshadow/runs/open.journal"
-    run -0 inside sh /var/lib/dpkg/info/vmshadow.postrm purge
+    cp "$package" "$root/vmshadow.deb"
+    run -0 contained dpkg --install /vmshadow.deb
+    timer_is active
+    # One that the administrator has disabled does not begin.
+    contained systemctl disable --now vmshadow@nightly.timer
+    run -0 contained dpkg --install /vmshadow.deb
+    rm "$root/vmshadow.deb"
+    timer_is inactive
+    contained systemctl enable --now vmshadow@nightly.timer
+}
+
+@test "removed and purged, nothing of it is left but repository, passphrase and open journals" {
+    backups=$(find "$repository/backup" -type f | sort | sha256sum)
+    [ -e "$root/var/lib/systemd/timers/stamp-vmshadow@nightly.timer" ]
+    run -0 contained dpkg --remove vmshadow
+    run -0 contained sh /var/lib/dpkg/info/vmshadow.postrm purge
     [[ "$output" == *"vmshadow recover"* ]]
     [ -e "$root/var/lib/vmshadow/runs/open.journal" ]
     rm "$root/var/lib/vmshadow/runs/open.journal"
-    run -0 inside apt-get -q -y purge vmshadow
+    run -0 contained_apt purge vmshadow
     [[ "$output" == *"/etc/vmshadow is kept"* ]]
     run -0 inside apt-get -q -y autoremove --purge
     inside dpkg-query -W -f '${Package}\n' | diff "$TMPDIR/packages" -
+    [ -z "$(find "$root/etc/systemd" "$root/var/lib/systemd" -name '*vmshadow*')" ] # links, drop-ins, stamps
+    [ -z "$(contained systemctl list-units --all --plain --no-legend 'vmshadow*')" ]
+    container_kill
     files | diff "$TMPDIR/before" - | grep '^[<>]' | grep -v -e '^< ./vmshadow.deb' >"$TMPDIR/difference" || true
     echo "difference: $(cat "$TMPDIR/difference")"
     [ "$(grep -c vmshadow "$TMPDIR/difference")" = 2 ]
