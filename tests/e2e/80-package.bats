@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # The Debian package on a clean Debian: installed, a job run by its timer under a real systemd, killed, recovered at the next boot,
-# restored on another host, removed. `tests/package/build` makes package and root before; tests/run-check does.
+# restored on another host, removed; and `make install`. `tests/package/build` makes package and root before; tests/run-check does.
 
 load helpers
 
@@ -229,8 +229,6 @@ CONF
     timer_is inactive
     [ -e "$root/etc/vmshadow/jobs.d/nightly.conf" ]
     [ ! -e "$root/usr/bin/vmshadow" ]
-    cp "$passphrase" "$root/etc/vmshadow/passphrase"
-    : >"$root/var/lib/vmshadow/runs/open.journal"
     cp "$package" "$root/vmshadow.deb"
     run -0 contained dpkg --install /vmshadow.deb
     timer_is active
@@ -246,20 +244,42 @@ CONF
     backups=$(find "$repository/backup" -type f | sort | sha256sum)
     [ -e "$root/var/lib/systemd/timers/stamp-vmshadow@nightly.timer" ]
     run -0 contained dpkg --remove vmshadow
+    cp "$passphrase" "$root/etc/vmshadow/passphrase"
+    : >"$root/var/lib/vmshadow/runs/open.journal"
     run -0 contained sh /var/lib/dpkg/info/vmshadow.postrm purge
     [[ "$output" == *"vmshadow recover"* ]]
     [ -e "$root/var/lib/vmshadow/runs/open.journal" ]
     rm "$root/var/lib/vmshadow/runs/open.journal"
     run -0 contained_apt purge vmshadow
     [[ "$output" == *"/etc/vmshadow is kept"* ]]
-    run -0 inside apt-get -q -y autoremove --purge
-    inside dpkg-query -W -f '${Package}\n' | diff "$TMPDIR/packages" -
     [ -z "$(find "$root/etc/systemd" "$root/var/lib/systemd" -name '*vmshadow*')" ] # links, drop-ins, stamps
     [ -z "$(contained systemctl list-units --all --plain --no-legend 'vmshadow*')" ]
     container_kill
+    run -0 inside apt-get -q -y autoremove --purge
+    inside dpkg-query -W -f '${Package}\n' | diff "$TMPDIR/packages" -
     files | diff "$TMPDIR/before" - | grep '^[<>]' | grep -v -e '^< ./vmshadow.deb' >"$TMPDIR/difference" || true
     echo "difference: $(cat "$TMPDIR/difference")"
     [ "$(grep -c vmshadow "$TMPDIR/difference")" = 2 ]
     [ "$(cat "$root/etc/vmshadow/passphrase")" = "$(cat "$passphrase")" ]
     [ "$(find "$repository/backup" -type f | sort | sha256sum)" = "$backups" ]
+}
+
+@test "make install puts everything below DESTDIR and PREFIX" {
+    tree=$(realpath "$tests_root/..") build=$(dirname "$(realpath "$VMSHADOW")") place=$VMSHADOW_TEST_DIR/install
+    [[ "$build" == "$tree"/* ]] || skip "the program was not built in this tree"
+    mkdir -p "$place/upper" "$place/work"
+    # What is built serves as build/, with the whole tree as an overlay: nothing is compiled again, and nothing of it is changed.
+    # shellcheck disable=SC2016 # the inner shell expands
+    run -0 env -u MAKEFLAGS unshare --mount --propagation private bash -euc '
+        mount -t overlay -o "lowerdir=$0,upperdir=$2/upper,workdir=$2/work" overlay "$0"
+        mkdir -p "$0/build"
+        [ "$1" = "$0/build" ] || mount --bind "$1" "$0/build"
+        make -C "$0" install DESTDIR="$2/root" PREFIX=/opt/x' "$tree" "$build" "$place"
+    (cd "$place/root" && find . ! -type d | LC_ALL=C sort) | diff - <(printf '%s\n' \
+        ./etc/vmshadow/{jobs.d/example,vmshadow.conf} ./opt/x/bin/vmshadow \
+        ./opt/x/lib/systemd/system/{vmshadow-recover.service,vmshadow@.service,vmshadow@.timer} \
+        ./opt/x/share/{bash-completion/completions/vmshadow,man/man1/vmshadow.1,man/man5/vmshadow.conf.5} \
+        ./opt/x/share/{man/man7/vmshadow-troubleshooting.7,zsh/site-functions/_vmshadow})
+    grep -qx 'ExecStart=/opt/x/bin/vmshadow run -- %i' "$place/root/opt/x/lib/systemd/system/vmshadow@.service"
+    [ "$("$place/root/opt/x/bin/vmshadow" --version)" = "$(vmshadow --version)" ]
 }
