@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 enum {
-    MESSAGE_LIMIT = 160 << 10, /* more than a line of the journal, less than a socket's buffer */
+    MESSAGE_LIMIT = 160 << 10, /* more than CHANNEL_STEP_LIMIT, less than a socket's buffer */
     BUFFER_SIZE = 1 << 20,
     QUEUE_LIMIT = 1024,
 };

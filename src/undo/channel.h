@@ -7,9 +7,11 @@
  * Messages, `type` first:
  *   requester -> watchdog, each with `request`, a number, and answered:
  *     hello {stall} + the journal's descriptor    lock {} + a lock's descriptor
- *     step {step, lane, kind, arguments}          strike {step}
+ *     step {step, lane, kind, ARGUMENTS}          strike {step}
  *     lease {step, deadline, what}                strike-all {}
- *     replacing {}  kept {}  replaced {step, lane, kind, arguments}
+ *     replacing {}  kept {}  replaced {step, lane, kind, ARGUMENTS}
+ *       ARGUMENTS: arguments, or offset and size of the step's line in the journal, where that is
+ *       larger than CHANNEL_STEP_LIMIT
  *   without answer: end {} = the requester is done; what is open is the watchdog's to undo
  *   watchdog -> requester: answer {request, error?}; void {error}: the run is being undone;
  *     finished {left: [steps], error?}: that has ended
@@ -23,6 +25,8 @@
 #include "base/memory.h"
 
 #include <stdbool.h>
+
+enum { CHANNEL_STEP_LIMIT = 100 << 10 };
 
 struct channel;
 

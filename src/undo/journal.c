@@ -1,6 +1,6 @@
 /* Lines are built in memory and appended by one write each, at an offset the writer keeps itself.
- * Reading is strict: the only fault that is tolerated is a torn last line. */
-#include "undo/journal.h"
+ */
+#include "undo/journal-private.h"
 
 #include "base/clock.h"
 #include "base/id.h"
@@ -11,9 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
-
-#define FORMAT_NAME "vmshadow journal"
-enum { FORMAT_VERSION = 1, CHECKSUM_SIZE = 8, FILE_LIMIT = 64 << 20 };
 
 struct journal {
     /* Set by journal_create(), never changed. */
@@ -36,8 +33,7 @@ void journal_header_clear(struct journal_header *header)
     *header = (struct journal_header){0};
 }
 
-/* CRC-32 of zlib and IEEE 802.3, reflected; bit by bit, since lines are short and rare. */
-static uint32_t checksum(const char *bytes, size_t size)
+uint32_t journal_checksum(const char *bytes, size_t size)
 {
     uint32_t value = ~0u;
     for (size_t i = 0; i < size; i++) {
@@ -53,7 +49,7 @@ static char *line_text(json_t *object)
 {
     CLEANUP_FREE char *text = json_text(object);
     json_decref(object);
-    return memory_format("%08" PRIx32 " %s\n", checksum(text, strlen(text)), text);
+    return memory_format("%08" PRIx32 " %s\n", journal_checksum(text, strlen(text)), text);
 }
 
 static json_t *numbered(uint64_t sequence)
@@ -99,8 +95,7 @@ static void set_strike(json_t *object, const uint64_t *steps, size_t count)
 
 /* ---- Writing ------------------------------------------------------------------------------- */
 
-/* Does the name still lead to this file? */
-static bool is_in_place(struct io *io, int file, const char *path)
+bool journal_is_in_place(struct io *io, int file, const char *path)
 {
     struct stat here, there;
     return fstat(file, &here) == 0 && io->stat_at(io, AT_FDCWD, path, &there, 0) == 0 &&
@@ -120,7 +115,7 @@ static int publish_new(struct journal *journal, struct error *error)
         return error_errno(error, errno, "cannot open the journal %s", journal->path);
     /* Between its birth and this lock a recovery may have taken it for a dead run's. */
     if (flock(journal->file, LOCK_EX | LOCK_NB) != 0 ||
-        !is_in_place(journal->io, journal->file, journal->path)) {
+        !journal_is_in_place(journal->io, journal->file, journal->path)) {
         (void)error_set(error, ERROR_BUSY, "the new journal %s was taken by a recovery",
                         journal->path);
         return error_advise(error, "journal-taken", "try again");
@@ -179,14 +174,15 @@ const struct journal_header *journal_header(const struct journal *journal)
 }
 
 /* Under the lock. */
-static int append(struct journal *journal, const char *line, struct error *error)
+static int append(struct journal *journal, const char *line, struct journal_place *ret_place,
+                  struct error *error)
 {
     size_t size = strlen(line);
     if (journal->failed)
         return error_set(error, ERROR_FAILED,
                          "the journal %s takes nothing more: an earlier write failed",
                          journal->path);
-    if (size > JOURNAL_LINE_LIMIT || journal->end + (off_t)size > FILE_LIMIT)
+    if (size > JOURNAL_LINE_LIMIT || journal->end + (off_t)size > JOURNAL_FILE_LIMIT)
         return error_set(error, ERROR_FAILED, "the journal %s has no room for a line of %zu bytes",
                          journal->path, size);
     if (io_write_all(journal->io, journal->file, line, size, journal->end) != 0 ||
@@ -194,18 +190,20 @@ static int append(struct journal *journal, const char *line, struct error *error
         journal->failed = true;
         return error_errno(error, errno, "cannot write the journal %s", journal->path);
     }
+    if (ret_place)
+        *ret_place = (struct journal_place){.offset = journal->end, .size = size};
     journal->end += (off_t)size;
     journal->sequence++;
     return 0;
 }
 
 int journal_add(struct journal *journal, const char *lane, const char *kind, json_t *arguments,
-                uint64_t *ret_step, struct error *error)
+                uint64_t *ret_step, struct journal_place *ret_place, struct error *error)
 {
     pthread_mutex_lock(&journal->lock);
     uint64_t step = journal->sequence;
     CLEANUP_FREE char *line = step_line(step, lane, kind, arguments);
-    int result = append(journal, line, error);
+    int result = append(journal, line, ret_place, error);
     pthread_mutex_unlock(&journal->lock);
     if (result == 0)
         *ret_step = step;
@@ -219,13 +217,14 @@ int journal_strike(struct journal *journal, const uint64_t *steps, size_t count,
     json_t *object = numbered(journal->sequence);
     set_strike(object, steps, count);
     CLEANUP_FREE char *line = line_text(object);
-    int result = append(journal, line, error);
+    int result = append(journal, line, NULL, error);
     pthread_mutex_unlock(&journal->lock);
     return result;
 }
 
 int journal_replace(struct journal *journal, const uint64_t *steps, size_t count, const char *lane,
-                    const char *kind, json_t *arguments, uint64_t *ret_step, struct error *error)
+                    const char *kind, json_t *arguments, uint64_t *ret_step,
+                    struct journal_place *ret_place, struct error *error)
 {
     pthread_mutex_lock(&journal->lock);
     uint64_t step = journal->sequence;
@@ -233,7 +232,7 @@ int journal_replace(struct journal *journal, const uint64_t *steps, size_t count
     set_strike(object, steps, count);
     set_step(object, lane, kind, arguments);
     CLEANUP_FREE char *line = line_text(object);
-    int result = append(journal, line, error);
+    int result = append(journal, line, ret_place, error);
     pthread_mutex_unlock(&journal->lock);
     if (result == 0)
         *ret_step = step;
@@ -259,150 +258,4 @@ int journal_settle(struct io *io, const char *path, const struct journal_header 
         free(pieces[i].iov_base);
     free(pieces);
     return result;
-}
-
-/* ---- Reading ------------------------------------------------------------------------------- */
-
-int journal_take(struct io *io, const char *path, int *ret_file, struct error *error)
-{
-    int file = io->open_at(io, AT_FDCWD, path, O_RDWR | O_NOFOLLOW, 0);
-    if (file < 0)
-        return errno == ENOENT ? 1 : error_errno(error, errno, "cannot open the journal %s", path);
-    if (flock(file, LOCK_EX | LOCK_NB) != 0 || !is_in_place(io, file, path)) {
-        (void)io->close(io, file);
-        return 1;
-    }
-    *ret_file = file;
-    return 0;
-}
-
-struct reading {
-    const char *path;
-    const struct undo_table *table;
-    struct journal_header *header;
-    struct steps *steps;
-    uint64_t sequence; /* expected of the next line */
-};
-
-static int damaged(const struct reading *reading, const char *how, struct error *error)
-{
-    (void)error_set(error, ERROR_DAMAGED, "the journal %s is damaged in line %" PRIu64 ": %s",
-                    reading->path, reading->sequence + 1, how);
-    return error_advise(error, "journal-damaged",
-                        "nothing of it was undone; see docs/format/journal.md, undo by hand "
-                        "what it lists, then remove the file");
-}
-
-static int read_header(struct reading *reading, const json_t *object, struct error *error)
-{
-    if (strcmp(json_string_or(object, "format", ""), FORMAT_NAME) != 0)
-        return damaged(reading, "it is not a journal", error);
-    int64_t version = json_integer_or(object, "version", 0);
-    if (version != FORMAT_VERSION)
-        return error_set(error, ERROR_REFUSED, "the journal %s has version %" PRId64 ", not %d",
-                         reading->path, version, FORMAT_VERSION);
-    const char *run = json_get_string(object, "run", reading->path, error);
-    const char *description =
-        run ? json_get_string(object, "description", reading->path, error) : NULL;
-    if (!description)
-        return -1;
-    reading->header->run = memory_copy_string(run);
-    reading->header->description = memory_copy_string(description);
-    reading->header->time = memory_copy_string(json_string_or(object, "time", ""));
-    reading->header->process = json_integer_or(object, "process", 0);
-    return 0;
-}
-
-static int read_strike(struct reading *reading, const json_t *numbers, struct error *error)
-{
-    size_t index;
-    json_t *number;
-    json_array_foreach(numbers, index, number)
-    {
-        json_int_t id = json_integer_value(number);
-        struct step *step = id > 0 ? steps_find(reading->steps, (uint64_t)id) : NULL;
-        if (!step)
-            return damaged(reading, "it strikes a step that is not open", error);
-        (void)steps_close(reading->steps, step);
-    }
-    return 0;
-}
-
-static int read_object(struct reading *reading, const json_t *object, struct error *error)
-{
-    if (json_integer_or(object, "sequence", -1) != (int64_t)reading->sequence)
-        return damaged(reading, "it is out of sequence", error);
-    if (reading->sequence == 0)
-        return read_header(reading, object, error);
-    const json_t *strike = json_object_get(object, "strike");
-    if (json_is_array(strike) && read_strike(reading, strike, error) != 0)
-        return -1;
-    if (json_is_array(strike) && !json_object_get(object, "kind"))
-        return 0;
-    const char *lane = json_string_or(object, "lane", NULL);
-    const char *kind = json_string_or(object, "kind", NULL);
-    json_t *arguments = json_object_get(object, "arguments");
-    if (!lane || !kind || !json_is_object(arguments))
-        return damaged(reading, "it is neither a step nor a strike", error);
-    (void)steps_add(reading->steps, reading->table, reading->sequence, lane, kind,
-                    json_incref(arguments));
-    return 0;
-}
-
-/* A line without its LF. */
-static int read_line(struct reading *reading, const char *line, size_t size, struct error *error)
-{
-    if (size <= CHECKSUM_SIZE + 1 || size >= JOURNAL_LINE_LIMIT || line[CHECKSUM_SIZE] != ' ')
-        return damaged(reading, "it is not a line of a journal", error);
-    const char *text = line + CHECKSUM_SIZE + 1;
-    size_t text_size = size - CHECKSUM_SIZE - 1;
-    char expected[CHECKSUM_SIZE + 1];
-    (void)snprintf(expected, sizeof expected, "%08" PRIx32, checksum(text, text_size));
-    if (memcmp(line, expected, CHECKSUM_SIZE) != 0)
-        return damaged(reading, "its checksum is wrong", error);
-    CLEANUP_JSON json_t *object = json_parse(text, text_size, reading->path, NULL);
-    if (!json_is_object(object))
-        return damaged(reading, "it is not a JSON object", error);
-    return read_object(reading, object, error);
-}
-
-static int read_lines(struct reading *reading, const char *text, size_t size, struct error *error)
-{
-    for (size_t start = 0; start < size; reading->sequence++) {
-        const char *line = text + start;
-        const char *end = memchr(line, '\n', size - start);
-        size_t length = end ? (size_t)(end - line) : size - start;
-        bool is_last = start + length + 1 >= size;
-        if (is_last && (!end || memchr(line, '\0', length)))
-            break; /* torn */
-        if (read_line(reading, line, length, error) != 0)
-            return -1;
-        start += length + 1;
-    }
-    /* The first line is published as a whole, so it cannot be torn. */
-    return reading->header->run ? 0 : damaged(reading, "the first line is missing", error);
-}
-
-int journal_read(struct io *io, int file, const char *path, const struct undo_table *table,
-                 struct journal_header *ret_header, struct steps *steps, struct error *error)
-{
-    struct stat status;
-    if (fstat(file, &status) != 0)
-        return error_errno(error, errno, "cannot read the journal %s", path);
-    if (status.st_size > FILE_LIMIT)
-        return error_set(error, ERROR_DAMAGED, "the journal %s is too large", path);
-    size_t size = (size_t)status.st_size;
-    CLEANUP_FREE char *text = memory_new(size + 1, 1);
-    if (io_read_all(io, file, text, size, 0) != 0)
-        return error_errno(error, errno, "cannot read the journal %s", path);
-    struct journal_header header = {0};
-    struct reading reading = {.path = path, .table = table, .header = &header, .steps = steps};
-    if (read_lines(&reading, text, size, error) != 0) {
-        journal_header_clear(&header);
-        steps_deinit(steps);
-        steps_init(steps);
-        return -1;
-    }
-    *ret_header = header;
-    return 0;
 }

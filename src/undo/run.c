@@ -142,18 +142,35 @@ static int check_step(struct undo *undo, const char *kind, const json_t *argumen
     if (!json_is_object(arguments))
         return error_set(error, ERROR_USAGE, "the arguments of a step \"%s\" are no object", kind);
     CLEANUP_FREE char *text = json_text(arguments);
-    if (strlen(text) > JOURNAL_ARGUMENT_LIMIT)
+    if (strlen(text) > UNDO_ARGUMENT_LIMIT)
         return error_set(error, ERROR_USAGE, "the arguments of a step \"%s\" are too long", kind);
     return link_check(undo->link, error);
 }
 
-/* Make it known to the watchdog and wait until it is prepared. */
-static int tell_step(struct undo *undo, const struct step *step, struct error *error)
+static struct step *open_step(struct undo *undo, uint64_t id, const char *lane, const char *kind,
+                              json_t *arguments, const struct journal_place *place)
 {
-    json_t *message = step_message("step", step->id);
+    struct step *step =
+        steps_add(&undo->steps, undo->table, id, lane, kind, json_incref(arguments));
+    step->line_offset = place->offset;
+    step->line_size = place->size;
+    return step;
+}
+
+/* Make it known to the watchdog, as a "step" or as one that has "replaced" all others, and wait
+ * until it is prepared. What is too large for a message it reads in the journal. */
+static int tell_step(struct undo *undo, const char *type, const struct step *step,
+                     struct error *error)
+{
+    json_t *message = step_message(type, step->id);
     json_set_string(message, "lane", step->lane);
     json_set_string(message, "kind", step->kind_name);
-    json_set(message, "arguments", json_incref(step->arguments));
+    if (step->line_size <= CHANNEL_STEP_LIMIT) {
+        json_set(message, "arguments", json_incref(step->arguments));
+    } else {
+        json_set_integer(message, "offset", step->line_offset);
+        json_set_integer(message, "size", (int64_t)step->line_size);
+    }
     return link_request(undo->link, message, -1, prepare_limit, error);
 }
 
@@ -170,13 +187,13 @@ int undo_add(struct undo *undo, const char *lane, const char *kind, json_t *argu
              uint64_t *ret_step, struct error *error)
 {
     CLEANUP_JSON json_t *owned = arguments;
+    struct journal_place place;
     uint64_t id;
     if (check_step(undo, kind, arguments, error) != 0 ||
-        journal_add(undo->journal, lane, kind, arguments, &id, error) != 0)
+        journal_add(undo->journal, lane, kind, arguments, &id, &place, error) != 0)
         return -1;
-    struct step *step =
-        steps_add(&undo->steps, undo->table, id, lane, kind, json_incref(arguments));
-    if (tell_step(undo, step, error) != 0) {
+    struct step *step = open_step(undo, id, lane, kind, arguments, &place);
+    if (tell_step(undo, "step", step, error) != 0) {
         withdraw(undo, step);
         return -1;
     }
@@ -234,22 +251,12 @@ int undo_strike_all(struct undo *undo, struct error *error)
     if (count > 0 && journal_strike(undo->journal, numbers, count, error) != 0) {
         /* Not final, then: the watchdog shall know it all again. */
         for (size_t i = 0; i < count; i++)
-            (void)tell_step(undo, open[i], NULL);
+            (void)tell_step(undo, "step", open[i], NULL);
         return -1;
     }
     for (size_t i = 0; i < count; i++)
         (void)steps_close(&undo->steps, open[i]);
     return 0;
-}
-
-/* The watchdog closes what is struck and takes the new step over. */
-static int tell_replaced(struct undo *undo, const struct step *step, struct error *error)
-{
-    json_t *message = step_message("replaced", step->id);
-    json_set_string(message, "lane", step->lane);
-    json_set_string(message, "kind", step->kind_name);
-    json_set(message, "arguments", json_incref(step->arguments));
-    return link_request(undo->link, message, -1, prepare_limit, error);
 }
 
 int undo_replace_all(struct undo *undo, const char *lane, const char *kind, json_t *arguments,
@@ -259,22 +266,23 @@ int undo_replace_all(struct undo *undo, const char *lane, const char *kind, json
     size_t count;
     CLEANUP_FREE struct step **open = steps_open(&undo->steps, &count);
     CLEANUP_FREE uint64_t *numbers = NEW_ARRAY(uint64_t, count + 1);
+    struct journal_place place;
     uint64_t id;
     for (size_t i = 0; i < count; i++)
         numbers[i] = open[i]->id;
     if (check_step(undo, kind, arguments, error) != 0 ||
         link_request(undo->link, channel_message("replacing"), -1, answer_limit, error) != 0)
         return -1;
-    if (journal_replace(undo->journal, numbers, count, lane, kind, arguments, &id, error) != 0) {
+    if (journal_replace(undo->journal, numbers, count, lane, kind, arguments, &id, &place, error) !=
+        0) {
         (void)link_request(undo->link, channel_message("kept"), -1, answer_limit, NULL);
         return -1;
     }
     for (size_t i = 0; i < count; i++)
         (void)steps_close(&undo->steps, open[i]);
-    struct step *step =
-        steps_add(&undo->steps, undo->table, id, lane, kind, json_incref(arguments));
+    struct step *step = open_step(undo, id, lane, kind, arguments, &place);
     /* It is durable: should the watchdog not hear of it, it reads the journal. */
-    (void)tell_replaced(undo, step, NULL);
+    (void)tell_step(undo, "replaced", step, NULL);
     *ret_step = id;
     return 0;
 }

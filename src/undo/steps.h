@@ -17,6 +17,9 @@ struct step {
     char *kind_name;
     const struct undo_kind *kind; /* NULL: this program has no such kind */
     json_t *arguments;
+    /* Requester: its line in the journal; set before the step is told to anybody. */
+    off_t line_offset;
+    size_t line_size;
     /* Guarded by steps.lock. */
     bool open;
     int64_t deadline; /* of the lease, monotonic; 0 = none */

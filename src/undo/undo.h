@@ -74,6 +74,10 @@ json_t *undo_path_arguments(const char *path);
 json_t *undo_file_arguments(const char *path, const struct file_identity *identity);
 json_t *undo_process_arguments(int pid);
 
+/* Bytes of a step's arguments as text: more than two definitions of a VM as libvirt carries them.
+ */
+enum { UNDO_ARGUMENT_LIMIT = 16 << 20 };
+
 /* ---- A run (requester) --------------------------------------------------------------------- */
 
 struct undo;
@@ -97,9 +101,9 @@ int undo_begin(const struct undo_settings *settings, const struct undo_table *ta
 int undo_lock_vm(struct undo *undo, const char *uuid, const char *name, struct error *error);
 
 /* Make a step known: journal fsynced, watchdog prepared (30 s), then 0. Only then may the act be
- * done. Takes over `arguments` (an object, at most 100 KiB as text: ERROR_USAGE). `lane` = the VM's
- * UUID, or "" for steps of the run. Any thread; blocks for the disk, so not while guests are frozen
- * by this host's storage. */
+ * done. Takes over `arguments` (an object, at most UNDO_ARGUMENT_LIMIT as text: ERROR_USAGE).
+ * `lane` = the VM's UUID, or "" for steps of the run. Any thread; blocks for the disk, so not while
+ * guests are frozen by this host's storage. */
 int undo_add(struct undo *undo, const char *lane, const char *kind, json_t *arguments,
              uint64_t *ret_step, struct error *error);
 

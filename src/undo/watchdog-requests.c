@@ -52,6 +52,21 @@ static struct lane *lane_named(struct watchdog *watchdog, const char *name)
     return lane;
 }
 
+/* In the message, or in the journal; to be given back. NULL on failure. */
+static json_t *arguments_of(struct watchdog *watchdog, const json_t *message, struct error *error)
+{
+    json_t *arguments = json_object_get(message, "arguments");
+    if (arguments || watchdog->held_count == 0)
+        return json_incref(arguments);
+    struct journal_place place = {.offset = json_integer_or(message, "offset", -1),
+                                  .size = (size_t)json_integer_or(message, "size", 0)};
+    uint64_t step = (uint64_t)json_integer_or(message, "step", 0);
+    if (journal_read_arguments(io_real(), watchdog->held[0], watchdog->journal, step, &place,
+                               &arguments, error) != 0)
+        return NULL;
+    return arguments;
+}
+
 /* 1 = the lane will answer. */
 static int take_step(struct watchdog *watchdog, const json_t *message, int *file,
                      struct error *error)
@@ -59,7 +74,7 @@ static int take_step(struct watchdog *watchdog, const json_t *message, int *file
     (void)file;
     const char *name = json_string_or(message, "lane", "");
     const char *kind = json_string_or(message, "kind", "");
-    json_t *arguments = json_object_get(message, "arguments");
+    CLEANUP_JSON json_t *arguments = arguments_of(watchdog, message, error);
     if (!steps_kind(watchdog->table, kind) || !json_is_object(arguments))
         return error_set(error, ERROR_USAGE, "the watchdog knows no kind of step \"%s\"", kind);
     struct lane *lane = lane_named(watchdog, name);
@@ -131,8 +146,9 @@ static int take_replaced(struct watchdog *watchdog, const json_t *message, int *
                          struct error *error)
 {
     (void)take_strike_all(watchdog, message, file, error);
-    watchdog->replacing = false;
-    return take_step(watchdog, message, file, error);
+    int result = take_step(watchdog, message, file, error);
+    watchdog->replacing = result < 0; /* then the journal still decides */
+    return result;
 }
 
 /* The requester died while it replaced its steps: what is in the journal counts. */

@@ -46,6 +46,15 @@ static void lanes_do_not_wait_for_each_other(void **state)
     undo_end(undo);
 }
 
+static json_t *large_arguments(const char *directory, const char *text, size_t size)
+{
+    json_t *arguments = kit_arguments(directory, text);
+    CLEANUP_FREE char *filler = memory_new(size + 1, 1);
+    memset(filler, 'x', size);
+    json_set_string(arguments, "filler", filler);
+    return arguments;
+}
+
 static void a_refused_step_is_not_open(void **state)
 {
     const char *directory = *state;
@@ -59,18 +68,31 @@ static void a_refused_step_is_not_open(void **state)
     error_clear(&error);
     assert_int_equal(undo_add(undo, VM_A, "none", json_object(), &step, &error), -1);
     assert_int_equal(error.kind, ERROR_USAGE);
-    json_t *large = kit_arguments(directory, "large");
-    CLEANUP_FREE char *filler = memory_new(200 << 10, 1);
-    memset(filler, 'x', (200 << 10) - 1);
-    json_set_string(large, "filler", filler);
-    assert_int_equal(undo_add(undo, VM_A, "note", large, &step, NULL), -1);
-    /* As large as allowed. */
-    filler[99 << 10] = '\0';
-    large = kit_arguments(directory, "large");
-    json_set_string(large, "filler", filler);
-    kit_add(undo, VM_A, "note", large);
+    assert_int_equal(undo_add(undo, VM_A, "note",
+                              large_arguments(directory, "", UNDO_ARGUMENT_LIMIT), &step, NULL),
+                     -1);
     undo_end(undo);
-    assert_content(directory, "log", "large\n");
+    assert_content(directory, "log", "");
+}
+
+/* What is too large for a message the watchdog reads in the journal. */
+static void a_large_step_is_known_to_the_watchdog(void **state)
+{
+    const char *directory = *state;
+    struct undo *undo = kit_begin(directory, calm);
+    static const size_t sizes[] = {90 << 10, 110 << 10, UNDO_ARGUMENT_LIMIT - 1000};
+    uint64_t step = 0;
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        CLEANUP_FREE char *text = memory_format("%zu", sizes[i]);
+        step = kit_add(undo, VM_A, "note", large_arguments(directory, text, sizes[i]));
+    }
+    assert_int_equal(undo_lease(undo, step, clock_monotonic(), "late", NULL), 0);
+    await(kit_is_called_off(undo));
+    assert_int_equal(undo_all(undo, NULL), 0); /* by the watchdog */
+    undo_end(undo);
+    CLEANUP_FREE char *log = memory_format("%zu\n%zu\n%zu\n", sizes[2], sizes[1], sizes[0]);
+    assert_content(directory, "log", log);
+    assert_int_equal(kit_journals(directory), 0);
 }
 
 /* Old steps become final and a new one opens, together: only the new one is undone. */
@@ -84,6 +106,29 @@ static void all_steps_are_replaced_by_one(void **state)
     assert_int_equal(
         undo_replace_all(undo, VM_A, "note", kit_arguments(directory, "after"), &step, NULL), 0);
     assert_int_equal(undo_run(undo, step, NULL), 0);
+    undo_end(undo);
+    assert_content(directory, "log", "after\n");
+    assert_int_equal(kit_journals(directory), 0);
+}
+
+/* The end of a restore of hundreds of VMs. */
+static void many_steps_are_replaced_by_one_with_many_paths(void **state)
+{
+    const char *directory = *state;
+    struct undo *undo = kit_begin(directory, calm);
+    json_t *arguments = kit_arguments(directory, "after"), *paths = json_array();
+    uint64_t step;
+    for (int i = 0; i < 200; i++)
+        kit_add(undo, i % 2 ? VM_A : VM_B, "note", kit_arguments(directory, "never"));
+    for (int i = 0; i < 1000; i++) {
+        CLEANUP_FREE char *path = memory_format("/var/lib/libvirt/images/%0200d.qcow2", i);
+        json_append(paths, json_string(path));
+    }
+    json_set(arguments, "paths", paths);
+    assert_int_equal(undo_replace_all(undo, "", "note", arguments, &step, NULL), 0);
+    assert_int_equal(undo_lease(undo, step, clock_monotonic(), "late", NULL), 0);
+    await(kit_is_called_off(undo));
+    assert_int_equal(undo_all(undo, NULL), 0); /* by the watchdog */
     undo_end(undo);
     assert_content(directory, "log", "after\n");
     assert_int_equal(kit_journals(directory), 0);
@@ -572,9 +617,11 @@ int main(int count, char **arguments)
         kit_test(lanes_are_undone_in_reverse),
         kit_test(lanes_do_not_wait_for_each_other),
         kit_test(a_refused_step_is_not_open),
+        kit_test(a_large_step_is_known_to_the_watchdog),
         kit_test(many_steps_from_many_threads_end),
         kit_test(all_steps_become_final_at_once),
         kit_test(all_steps_are_replaced_by_one),
+        kit_test(many_steps_are_replaced_by_one_with_many_paths),
         kit_test(an_overrun_lease_voids_the_run),
         kit_test(a_lifted_lease_does_not),
         kit_test(a_watched_limit_voids_the_run),

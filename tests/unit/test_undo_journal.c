@@ -159,10 +159,35 @@ static void recovery_does_not_guess(void **state)
     assert_int_equal(kit_journals(directory), 2);
 }
 
+/* The step alone is read where its line is, and nowhere else. */
+static void assert_is_at(struct journal *journal, uint64_t step, struct journal_place place,
+                         json_t *arguments)
+{
+    static const struct {
+        int step, offset, size;
+    } wrong[] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {0, 0, -1}, {0, 0, -100000}, {0, -100000, 0}};
+    const char *path = journal_path(journal);
+    int file = journal_file(journal);
+    CLEANUP_JSON json_t *read = NULL;
+    assert_int_equal(journal_read_arguments(io_real(), file, path, step, &place, &read, NULL), 0);
+    assert_true(json_equal(read, arguments));
+    for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+        struct journal_place other = {.offset = place.offset + wrong[i].offset,
+                                      .size = place.size + (size_t)wrong[i].size};
+        json_t *none = NULL;
+        assert_int_equal(journal_read_arguments(io_real(), file, path,
+                                                step + (uint64_t)wrong[i].step, &other, &none,
+                                                NULL),
+                         -1);
+        assert_null(none);
+    }
+}
+
 static void what_is_written_is_read(void **state)
 {
     const char *directory = *state;
     struct journal *journal;
+    struct journal_place place;
     uint64_t step;
     assert_int_equal(journal_create(io_real(), directory,
                                     "backup of \"w\xc3\xa9"
@@ -171,8 +196,10 @@ static void what_is_written_is_read(void **state)
                      0);
     CLEANUP_JSON json_t *arguments = undo_path_arguments("/tmp/a b\n\"\\");
     for (uint64_t i = 1; i <= 3; i++) {
-        assert_int_equal(journal_add(journal, VM_A, "remove-file", arguments, &step, NULL), 0);
+        assert_int_equal(journal_add(journal, VM_A, "remove-file", arguments, &step, &place, NULL),
+                         0);
         assert_true(step == i);
+        assert_is_at(journal, step, place, arguments);
     }
     uint64_t struck[] = {1, 3};
     assert_int_equal(journal_strike(journal, struck, 2, NULL), 0);
@@ -308,13 +335,14 @@ static void after_a_fault_nothing_more_is_appended(void **state)
     struct io *io = io_fault_new((struct io_fault){.fail_at = 6, .number = EIO});
     struct journal *journal;
     CLEANUP_JSON json_t *arguments = undo_path_arguments("/a");
+    struct journal_place place;
     uint64_t step;
     assert_int_equal(journal_create(io, *state, "x", &journal, NULL), 0);
     assert_false(io_fault_fired(io));
     while (!io_fault_fired(io))
-        (void)journal_add(journal, "", "remove-file", arguments, &step, NULL);
+        (void)journal_add(journal, "", "remove-file", arguments, &step, &place, NULL);
     uint64_t calls = io_fault_calls(io);
-    assert_int_equal(journal_add(journal, "", "remove-file", arguments, &step, NULL), -1);
+    assert_int_equal(journal_add(journal, "", "remove-file", arguments, &step, &place, NULL), -1);
     assert_int_equal(journal_strike(journal, &step, 1, NULL), -1);
     assert_true(io_fault_calls(io) == calls);
     journal_free(journal);

@@ -24,6 +24,12 @@ json_t *vm_restore_link_arguments(const char *path, const char *target)
     return arguments;
 }
 
+uint64_t vm_restore_aside_size(const char *path)
+{
+    enum { OF_A_BYTE = 6, SUFFIX = 32 }; /* a control character is \uXXXX; quotes, comma, suffix */
+    return path ? OF_A_BYTE * ((uint64_t)strlen(path) + SUFFIX) : 0;
+}
+
 static int put_back_file(void *context, const json_t *arguments, struct error *error)
 {
     (void)context;

@@ -16,4 +16,9 @@ extern const struct undo_kind vm_restore_put_back_file, vm_restore_put_back_link
 json_t *vm_restore_file_arguments(const char *original, const char *aside);
 json_t *vm_restore_link_arguments(const char *path, const char *target);
 
+/* What the new name of a file that is set aside takes among the arguments of "remove-set-aside", at
+ * most: their limit (UNDO_ARGUMENT_LIMIT) is to be known before anything is done. `path` may be
+ * NULL. */
+uint64_t vm_restore_aside_size(const char *path);
+
 #endif

@@ -48,11 +48,30 @@ void restored_vm_clear(struct restored_vm *vm)
     free(vm->xml);
 }
 
+/* vm_writer_finish_restore() must not fail for it after all is done. */
+static int check_names(struct vm_writer *writer, const struct vm_restore *restore,
+                       struct error *error)
+{
+    /* The old VM's saved state lies in libvirt's own directory under the VM's name. */
+    writer->aside_size += 2 * vm_restore_aside_size(restore->name);
+    for (size_t i = 0; i < restore->file_count; i++)
+        writer->aside_size += vm_restore_aside_size(restore->files[i].path) +
+                              vm_restore_aside_size(restore->files[i].old_path);
+    if (writer->aside_size <= UNDO_ARGUMENT_LIMIT - 1024)
+        return 0;
+    (void)error_set(error, ERROR_REFUSED,
+                    "VM %s: there are too many files for one restore that can be undone as a whole",
+                    restore->name);
+    return error_advise(error, "restore-too-large", "restore fewer VMs at once");
+}
+
 int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *restore,
                           struct error *error)
 {
     CLEANUP_FREE char *uuid = NULL;
     CLEANUP_FREE char *name = NULL;
+    if (check_names(writer, restore, error) != 0)
+        return -1;
     if (domain_edit_identity(restore->xml, &uuid, &name, error) != 0)
         return error_prefix(error, "VM %s: ", restore->name);
     if (strcmp(uuid, restore->uuid) != 0)

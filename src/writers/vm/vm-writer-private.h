@@ -56,6 +56,7 @@ struct vm_writer {
     char set[id_text_size];
     struct restored_vm *restores;
     size_t restore_count;
+    uint64_t aside_size; /* vm_restore_aside_size() of all their files */
 };
 
 /* plans.c: plans of the VMs wanted, asked for in parallel. */

@@ -145,6 +145,8 @@ struct vm_restore {
     size_t file_count;
     const struct vm_restore_memory *memory; /* NULL = it comes back off */
 };
+/* ERROR_REFUSED: the files of all VMs of the restore have too long names in all (16 MiB, some ten
+ * thousand files) for the one record that makes it final. */
 int vm_writer_add_restore(struct vm_writer *writer, const struct vm_restore *restore,
                           struct error *error);
 
