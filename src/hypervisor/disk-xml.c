@@ -150,8 +150,8 @@ int disk_xml_read(const xmlNode *element, struct disk *disk, struct disk_facts *
     disk->shareable = xml_child(element, "shareable") != NULL;
     disk->transient = xml_child(element, "transient") != NULL;
     disk->source_type = memory_copy_string("");
-    facts->encrypted = has_descendant(element, "encryption");
-    facts->sliced = has_descendant(element, "slices");
+    disk->encrypted = has_descendant(element, "encryption");
+    disk->sliced = facts->sliced = has_descendant(element, "slices");
     read_source(element, disk, facts);
     if (!disk->target)
         return error_set(error, ERROR_DAMAGED, "a disk has no target device");

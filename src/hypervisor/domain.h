@@ -45,6 +45,8 @@ struct disk {
      * format known, ...), with what to do; not set = it can. */
     struct error obstacle;
     bool has_block_job; /* somebody's job runs on it (running VMs) */
+    bool encrypted;     /* QEMU decrypts it: <encryption> in any layer */
+    bool sliced;        /* a part of its file only: <slices> */
     bool live_only;     /* attached to the running VM, and not in its definition */
 };
 

@@ -53,6 +53,16 @@ static void name_live_only(struct planned_vm *vm, const struct planned_disk *dis
                               disk->format);
 }
 
+/* Backups of such disks are not made any more. */
+static void name_unwrapped(struct planned_vm *vm, const struct planned_disk *disk)
+{
+    const struct disk *defined = domain_find_disk(vm->definition, disk->target);
+    if (defined && (defined->encrypted || defined->sliced))
+        planned_vm_add_notice(vm, "disk %s was %s: it comes back as a plain image%s", disk->target,
+                              defined->encrypted ? "encrypted by QEMU" : "a slice of its file",
+                              defined->encrypted ? ", not encrypted" : "");
+}
+
 static bool is_in(const json_t *list, const char *target)
 {
     size_t index;
@@ -85,8 +95,10 @@ static void name_definition_only(struct planned_vm *vm, const struct disk *disk)
 
 void plan_name_differences(struct planned_vm *vm)
 {
-    for (size_t i = 0; i < vm->disk_count; i++)
+    for (size_t i = 0; i < vm->disk_count; i++) {
         name_live_only(vm, &vm->disks[i]);
+        name_unwrapped(vm, &vm->disks[i]);
+    }
     for (size_t i = 0; i < vm->definition->disk_count; i++)
         name_definition_only(vm, &vm->definition->disks[i]);
 }

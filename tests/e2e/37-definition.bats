@@ -85,3 +85,25 @@ targets() {
     [ "$(targets)" = "$live" ]
     [ "$(vm_disks plugged | grep ^vdy | cut -f3)" = "$VMSHADOW_TEST_DIR/files/extra.raw" ]
 }
+
+@test "an encrypted disk and a slice of a file are refused at planning, with the way to leave them out" {
+    vm_define odd
+    secret=$(cat /proc/sys/kernel/random/uuid)
+    virsh -q secret-define /dev/stdin <<<"<secret ephemeral='no' private='yes'><uuid>$secret</uuid></secret>"
+    truncate -s 4M "$images/extra.raw"
+    disk() {
+        echo "<disk type='file'><driver name='qemu' type='$1'/><source file='$images/extra.raw'>$3</source><target dev='$2' bus='virtio'/></disk>" \
+            >"$TMPDIR/disk.xml"
+        virsh -q attach-device odd "$TMPDIR/disk.xml" --config
+    }
+    disk qcow2 vdx "<encryption format='luks'><secret type='passphrase' uuid='$secret'/></encryption>"
+    disk raw vdy "<slices><slice type='storage' offset='1048576' size='1048576'/></slices>"
+    run -0 --separate-stderr vmshadow inspect odd
+    [[ "$output" == *"REFUSED: disk vdx is encrypted by QEMU"*"--exclude-disk odd:vdx"* ]]
+    run -4 vmshadow backup odd
+    [[ "$output" == *"VM odd: disk vdx is encrypted by QEMU"* ]]
+    run -4 vmshadow backup odd --exclude-disk odd:vdx
+    [[ "$output" == *"VM odd: disk vdy is a slice of its file"*"--exclude-disk odd:vdy"* ]]
+    run -0 vmshadow backup odd --exclude-disk odd:vdx --exclude-disk odd:vdy
+    virsh -q secret-undefine "$secret"
+}

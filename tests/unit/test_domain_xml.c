@@ -287,9 +287,9 @@ static void network_sources_are_read(void **state)
     assert_null(parsed.domain->disks[0].layers[0].path);
     assert_string_equal(nbd->socket, "/s");
     assert_true(nbd->tls);
-    assert_true(parsed.facts[2].encrypted);
-    assert_true(parsed.facts[2].sliced);
-    assert_false(nbd->encrypted);
+    const struct disk *disks = parsed.domain->disks;
+    assert_true(disks[2].encrypted && disks[2].sliced && parsed.facts[2].sliced);
+    assert_false(disks[1].encrypted || disks[1].sliced);
     drop(&parsed);
 }
 

@@ -138,6 +138,22 @@ static char *refuse_save(const struct plan *plan)
                          obstacle, reason);
 }
 
+/* QEMU hands out what is in them, so that a restore could only make a plain image, which the VM's
+ * definition does not fit; and what was encrypted would lie open on this host. */
+static char *refuse_wrapped(const struct domain *domain)
+{
+    for (size_t i = 0; i < domain->disk_count; i++) {
+        const struct disk *disk = &domain->disks[i];
+        if (disk->included && (disk->encrypted || disk->sliced))
+            return memory_format("disk %s is %s, and could only come back as a plain image: leave "
+                                 "it out with --exclude-disk %s:%s",
+                                 disk->target,
+                                 disk->encrypted ? "encrypted by QEMU" : "a slice of its file",
+                                 domain->name, disk->target);
+    }
+    return NULL;
+}
+
 static char *find_refusal(const struct plan *plan)
 {
     const struct disk *busy = disk_with_foreign_job(plan->domain);
@@ -156,6 +172,9 @@ static char *find_refusal(const struct plan *plan)
         return memory_format("it has crashed: see what has happened, then end it (virsh destroy "
                              "%s) or reset it (virsh reset %s)",
                              plan->domain->name, plan->domain->name);
+    char *wrapped = refuse_wrapped(plan->domain);
+    if (wrapped)
+        return wrapped;
     return plan->method == PLAN_SAVED_STATE ? refuse_save(plan) : refuse_images(plan->domain);
 }
 
