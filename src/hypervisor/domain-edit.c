@@ -1,11 +1,10 @@
 /* libxml2 on a copy of the tree; what is not touched is written back as it was read. */
 #include "hypervisor/domain-edit.h"
 
+#include "hypervisor/domain-xml.h"
 #include "hypervisor/xml.h"
 
-#include <libxml/parser.h>
 #include <libxml/tree.h>
-#include <libxml/xpath.h>
 #include <string.h>
 
 static void free_document(xmlDoc **document)
@@ -30,17 +29,12 @@ static bool attribute_is(xmlNode *node, const char *name, const char *value)
     return equal;
 }
 
+/* The XML may come from a backup: xml_parse() guards against its size and its entities. */
 static xmlDoc *parse(const char *xml, struct error *error)
 {
-    size_t size = strlen(xml);
-    xmlDoc *document =
-        size > 16u << 20 ? NULL
-                         : xmlReadMemory(xml, (int)size, "domain.xml", NULL,
-                                         XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    xmlNode *root = document ? xmlDocGetRootElement(document) : NULL;
-    if (!root || strcmp((const char *)root->name, "domain") != 0) {
-        if (document)
-            xmlFreeDoc(document);
+    xmlDoc *document = xml_parse(xml, DOMAIN_XML_LIMIT, "the VM's definition", error);
+    if (document && !xml_is(xmlDocGetRootElement(document), "domain")) {
+        xmlFreeDoc(document);
         (void)error_set(error, ERROR_DAMAGED, "the VM's definition is not valid domain XML");
         return NULL;
     }
@@ -73,12 +67,18 @@ static bool has_backing(xmlNode *disk)
     return backing && child(backing, "source");
 }
 
-/* A source that is not the file: made anew, because its other attributes belong to another type. */
+/* Of a file only the place changes: permissions, labels and the like stay. What unwraps the data
+ * (<encryption>, <slices>) does not fit a plain image. A source of another type is made anew, since
+ * its other attributes belong to that. */
 static void set_source(xmlNode *disk, const char *path)
 {
+    xmlNode *old = child(disk, "source");
+    if (old && attribute_is(disk, "type", "file")) {
+        xmlSetProp(old, BAD_CAST "file", BAD_CAST path);
+        return;
+    }
     xmlNode *fresh = xmlNewNode(NULL, BAD_CAST "source");
     xmlNewProp(fresh, BAD_CAST "file", BAD_CAST path);
-    xmlNode *old = child(disk, "source");
     if (old) {
         xmlReplaceNode(old, fresh);
         xmlFreeNode(old);
@@ -86,6 +86,23 @@ static void set_source(xmlNode *disk, const char *path)
         xmlAddPrevSibling(child(disk, "target"), fresh);
     }
     xmlSetProp(disk, BAD_CAST "type", BAD_CAST "file");
+}
+
+/* libvirt takes <encryption> in the source and, as of old, in the disk. */
+static bool unwrap(xmlNode *disk)
+{
+    xmlNode *const wraps[] = {
+        xml_child(disk, "encryption"),
+        xml_find(disk, "source/encryption"),
+        xml_find(disk, "source/slices"),
+    };
+    bool changed = false;
+    for (size_t i = 0; i < sizeof wraps / sizeof wraps[0]; i++)
+        if (wraps[i]) {
+            xml_remove(wraps[i]);
+            changed = true;
+        }
+    return changed;
 }
 
 static void set_format(xmlNode *disk, const char *format)
@@ -113,6 +130,8 @@ static bool edit_disk(xmlNode *disk, const struct domain_edit_disk *wanted)
         set_format(disk, wanted->format);
         changed = true;
     }
+    if (unwrap(disk))
+        changed = true;
     if (has_backing(disk))
         changed = true;
     /* Also the empty <backingStore/>: it would claim that a later overlay has no backing file. */

@@ -15,10 +15,11 @@ struct domain_edit_disk {
     const char *format; /* of the file now */
 };
 
-/* Rows R6: where a disk's location or format differs from the definition it is updated (source
- * becomes type='file'), a saved backing chain is dropped (restored images are flat), nothing else
- * changes. *ret_xml is a new string; *ret_changes the number of disks that were changed. A target
- * that the definition does not have is ERROR_DAMAGED. */
+/* Rows R6: where a disk's location or format differs from the definition it is updated (a
+ * source of another type becomes type='file'), a saved backing chain, encryption and slices are
+ * dropped (restored images are flat and plain), nothing else changes. *ret_xml is a new string;
+ * *ret_changes the number of disks that were changed. A target that the definition does not have is
+ * ERROR_DAMAGED. */
 int domain_edit_disks(const char *xml, const struct domain_edit_disk *disks, size_t count,
                       char **ret_xml, unsigned *ret_changes, struct error *error);
 

@@ -1,6 +1,7 @@
 /* Definitions against what else is known of a VM: the disks it runs with, the places of its files,
  * the edits before it is defined again. No libvirt. */
 #include "base/memory.h"
+#include "hypervisor/domain-edit.h"
 #include "hypervisor/domain-xml.h"
 #include "requester/restore-plan-private.h"
 
@@ -141,10 +142,75 @@ static void a_mode_is_not_taken_as_it_comes(void **state)
     assert_int_equal(close(file) | unlink(path), 0);
 }
 
+/* The definition with its one disk, vda, at "/new/a" in format raw. */
+static char *edit(const char *xml)
+{
+    struct error error = ERROR_INIT;
+    struct domain_edit_disk disk = {"vda", "/new/a", "raw"};
+    char *edited;
+    unsigned changes;
+    if (domain_edit_disks(xml, &disk, 1, &edited, &changes, &error) != 0)
+        fail_msg("%s", error.message);
+    assert_int_equal(changes, 1);
+    return edited;
+}
+
+static void of_a_file_only_the_place_changes(void **state)
+{
+    (void)state;
+    CLEANUP_FREE char *moved = edit(
+        DOMAIN("<devices><disk type=\"file\"><driver type=\"raw\"/><source file=\"/old/a\" "
+               "startupPolicy=\"optional\"><seclabel model=\"dac\" relabel=\"no\"/><reservations "
+               "managed=\"yes\"/></source><target dev=\"vda\"/></disk></devices>"));
+    assert_non_null(
+        strstr(moved, "<source file=\"/new/a\" startupPolicy=\"optional\"><seclabel model=\"dac\" "
+                      "relabel=\"no\"/><reservations managed=\"yes\"/></source>"));
+
+    CLEANUP_FREE char *unwrapped = edit(DOMAIN(
+        "<devices><disk type=\"file\"><driver type=\"raw\"/><source file=\"/new/a\">"
+        "<encryption format=\"luks\"/><seclabel relabel=\"no\"/><slices><slice type=\"storage\" "
+        "offset=\"1\" size=\"2\"/></slices></source><target dev=\"vda\"/></disk></devices>"));
+    assert_non_null(
+        strstr(unwrapped, "<source file=\"/new/a\"><seclabel relabel=\"no\"/></source>"));
+
+    CLEANUP_FREE char *old_form = edit(DOMAIN(
+        "<devices><disk type=\"block\"><driver type=\"raw\"/><source dev=\"/dev/x\"/><target "
+        "dev=\"vda\"/><encryption format=\"luks\"/></disk></devices>"));
+    assert_non_null(strstr(old_form, "<disk type=\"file\">"));
+    assert_non_null(strstr(old_form, "<source file=\"/new/a\"/>"));
+    assert_null(strstr(old_form, "encryption"));
+}
+
+static void entities_are_refused(void **state)
+{
+    (void)state;
+    static const char hostile[] =
+        "<!DOCTYPE domain [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;&a;&a;&a;\">]>"
+        "<domain><name>&b;</name><uuid>" UUID "</uuid><devices/></domain>";
+    struct error error = ERROR_INIT;
+    char *uuid, *name, *xml;
+    unsigned changes;
+    assert_int_equal(domain_edit_identity(hostile, &uuid, &name, &error), -1);
+    assert_int_equal(error.kind, ERROR_DAMAGED);
+    assert_non_null(strstr(error.message, "document type"));
+    error_clear(&error);
+    assert_int_equal(domain_edit_disks(hostile, NULL, 0, &xml, &changes, &error), -1);
+    assert_int_equal(error.kind, ERROR_DAMAGED);
+    assert_false(domain_edit_has_disk(hostile, "vda"));
+    CLEANUP_FREE char *huge = memory_new(1, DOMAIN_XML_LIMIT + 16);
+    memset(huge, ' ', DOMAIN_XML_LIMIT + 8);
+    memcpy(huge, DOMAIN(""), strlen(DOMAIN("")));
+    error_clear(&error);
+    assert_int_equal(domain_edit_identity(huge, &uuid, &name, &error), -1);
+    assert_non_null(strstr(error.message, "larger than"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disks_of_one_side_are_told),
+        cmocka_unit_test(of_a_file_only_the_place_changes),
+        cmocka_unit_test(entities_are_refused),
         cmocka_unit_test(files_lie_where_the_definition_says),
         cmocka_unit_test(a_link_does_not_lead_out_of_the_state),
         cmocka_unit_test(a_mode_is_not_taken_as_it_comes),
