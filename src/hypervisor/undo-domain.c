@@ -6,6 +6,7 @@
  */
 #include "hypervisor/undo-kinds.h"
 
+#include "base/point.h"
 #include "hypervisor/domain-private.h"
 #include "hypervisor/domain-xml.h"
 
@@ -135,6 +136,7 @@ static int undo_restore_domain(void *context, const json_t *arguments, struct er
     if (bring_back(hypervisor, arguments, uuid, error) != 0)
         return error_prefix(error,
                             "VM %s cannot be put back: ", json_string_or(arguments, "name", uuid));
+    point_reached("old VM put back");
     return 0;
 }
 

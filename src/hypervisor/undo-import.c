@@ -6,7 +6,7 @@
  * Whoever was killed may have left his call in libvirtd, begun or not: the image is removed first,
  * so that a restore that comes late fails, and after a pause there is a second look. What libvirt
  * works on is ended with QEMU. An import never lets the VM run: one that runs was started by
- * somebody else.
+ * somebody else, or is the old one, which an attempt that was cut short has put back.
  */
 #include "hypervisor/undo-kinds.h"
 
@@ -36,6 +36,15 @@ static int remove_saved_state(struct hypervisor *hypervisor, const char *uuid, s
     return call_error(error, "its saved state cannot be removed");
 }
 
+static int refuse_running(struct error *error)
+{
+    (void)error_set(error, ERROR_BUSY,
+                    "it runs: somebody has started it since, and it is left alone");
+    return error_advise(error, "vm-changed-by-hand",
+                        "if that is how it shall stay, remove the journal that names it in "
+                        "the state directory's runs/");
+}
+
 static int drop(struct hypervisor *hypervisor, const char *uuid, struct error *error)
 {
     enum domain_state state;
@@ -50,11 +59,7 @@ static int drop(struct hypervisor *hypervisor, const char *uuid, struct error *e
     case DOMAIN_OFF:
         return 0;
     case DOMAIN_RUNNING:
-        (void)error_set(error, ERROR_BUSY,
-                        "it runs: somebody has started it since, and it is left alone");
-        return error_advise(error, "vm-changed-by-hand",
-                            "if that is how it shall stay, remove the journal that names it in "
-                            "the state directory's runs/");
+        return refuse_running(error);
     case DOMAIN_SAVED:
         return remove_saved_state(hypervisor, uuid, error);
     default:
@@ -65,6 +70,21 @@ static int drop(struct hypervisor *hypervisor, const char *uuid, struct error *e
                    ? remove_saved_state(hypervisor, uuid, error)
                    : 0;
     }
+}
+
+/* Nothing of the import is left to drop: the image is gone, which an earlier attempt has removed,
+ * and the VM runs, which an import never lets it. It is the old VM, started again with its
+ * definition by that attempt; restore-domain looks whether it is. */
+static int look_for_old(struct hypervisor *hypervisor, const char *uuid, const char *image,
+                        bool *ret_is_back, struct error *error)
+{
+    enum domain_state state;
+    struct error fault = ERROR_INIT;
+    bool gone = access(image, F_OK) != 0 && errno == ENOENT;
+    bool runs = domain_get_state(hypervisor, uuid, &state, &fault) == 0 && state == DOMAIN_RUNNING;
+    error_clear(&fault);
+    *ret_is_back = runs && gone;
+    return runs && !gone ? refuse_running(error) : 0;
 }
 
 /* The saved state that was set aside is back: what is there now is that one, not the import.
@@ -80,9 +100,14 @@ static int undo_import(void *context, const json_t *arguments, struct error *err
     const char *uuid = json_get_string(arguments, "uuid", "an undo step", error);
     const char *image = json_get_string(arguments, "image", "an undo step", error);
     struct hypervisor *hypervisor = uuid && image ? undo_pool_hypervisor(context, error) : NULL;
-    if (!hypervisor || publish_remove(io_real(), AT_FDCWD, image, error) != 0)
+    bool is_back;
+    if (!hypervisor)
         return -1;
-    for (int look = 0; look < 2 && !is_past(arguments); look++) {
+    if (look_for_old(hypervisor, uuid, image, &is_back, error) != 0)
+        return error_prefix(error, "VM %s: ", json_string_or(arguments, "name", uuid));
+    if (publish_remove(io_real(), AT_FDCWD, image, error) != 0)
+        return -1;
+    for (int look = 0; look < 2 && !is_back && !is_past(arguments); look++) {
         if (look > 0)
             clock_sleep(LATE_CALL);
         if (drop(hypervisor, uuid, error) != 0)

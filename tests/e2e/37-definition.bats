@@ -107,3 +107,23 @@ targets() {
     run -0 vmshadow backup odd --exclude-disk odd:vdx --exclude-disk odd:vdy
     virsh -q secret-undefine "$secret"
 }
+
+@test "an undo that ended after the old VM was started again is done to its end: the VM goes on" {
+    vm_define plugged --no-agent
+    vm_start plugged
+    run -0 vmshadow backup plugged
+    VMSHADOW_TEST_POINT="memory loaded:STOP" "$VMSHADOW" restore latest --yes >"$TMPDIR/output" 2>&1 3>&- &
+    restore=$!
+    wait_for 60 vm_is plugged paused
+    pkill -9 -x vmshadow # the watchdog, too
+    wait $restore || true
+    status=0
+    VMSHADOW_TEST_POINT="old VM put back:KILL" "$VMSHADOW" recover >"$TMPDIR/output" 2>&1 || status=$?
+    [ $status = 137 ] || fail "status $status: $(cat "$TMPDIR/output")"
+    vm_is plugged running
+    id=$(virsh -q domid plugged)
+    run -0 --separate-stderr vmshadow recover --json
+    [ "$(jq '.runs[0].left' <<<"$output")" = 0 ]
+    vm_is plugged running
+    [ "$(virsh -q domid plugged)" = "$id" ]
+}
