@@ -38,11 +38,14 @@ static int read_xml(const struct planning *planning, struct planned_vm *vm, stru
     CLEANUP_FREE char *xml = NULL;
     CLEANUP_FREE char *uuid = NULL;
     CLEANUP_FREE char *name = NULL;
+    CLEANUP(domain_freep) struct domain *saved = NULL;
     if (manifest_get_root(json_object_get(vm->entry, "documents"), "saved-state.xml", "the backup",
                           &root, error) != 0 ||
         repository_get_document(planning->repository, &root, &xml, &size, error) != 0 ||
-        domain_edit_identity(xml, &uuid, &name, error) != 0)
+        domain_edit_identity(xml, &uuid, &name, error) != 0 ||
+        domain_from_xml(xml, &saved, error) != 0)
         return -1;
+    vm->memory.guest = saved->memory;
     if (strcmp(uuid, vm->uuid) != 0 || strcmp(name, vm->name) != 0)
         return error_set(error, ERROR_DAMAGED, "it is of another VM (%s, %s)", name, uuid);
     if (plan_interfaces(planning, vm, xml, &vm->memory.xml, error) != 0)

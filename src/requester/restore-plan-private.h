@@ -34,7 +34,12 @@ void plan_name_differences(struct planned_vm *vm);
 int plan_disks(const struct planning *planning, struct planned_vm *vm, struct error *error);
 /* After plan_memory(): the saved state may name files that the definition does not. */
 int plan_files(const struct planning *planning, struct planned_vm *vm, struct error *error);
-/* restore-plan-room.c: is there room for all disks beside the old files, and for saved states? */
+/* restore-plan-room.c */
+
+/* What it takes to import a saved state: the image as it comes from the backup, and the one that
+ * libvirt then writes in the format of this host: compressed or not, so up to all of the memory. */
+uint64_t plan_import_room(uint64_t image, uint64_t memory);
+/* Is there room for all disks beside the old files, and for saved states? */
 int plan_check_room(const struct planning *planning, const struct restore_plan *plan,
                     struct error *error);
 

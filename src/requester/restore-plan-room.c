@@ -72,14 +72,24 @@ static int add_disk(const struct planning *planning, const struct planned_disk *
                : -1;
 }
 
-/* Once as it comes from the backup, once as libvirt keeps it. */
+uint64_t plan_import_room(uint64_t image, uint64_t memory)
+{
+    const uint64_t devices = UINT64_C(64) << 20; /* their state, and the XML */
+    uint64_t kept, both;
+    if (__builtin_add_overflow(memory, devices, &kept) ||
+        __builtin_add_overflow(image, kept > image ? kept : image, &both))
+        return UINT64_MAX;
+    return both;
+}
+
 static int add_memory(const struct planned_vm *vm, struct need **needs, size_t *count,
                       struct error *error)
 {
     if (!vm->memory.path)
         return 0;
     CLEANUP_FREE char *copy = memory_copy_string(vm->memory.path);
-    return add_need(dirname(copy), 2 * vm->memory.padded_size, needs, count, error);
+    return add_need(dirname(copy), plan_import_room(vm->memory.padded_size, vm->memory.guest),
+                    needs, count, error);
 }
 
 static int add_vm(const struct planning *planning, const struct planned_vm *vm, struct need **needs,

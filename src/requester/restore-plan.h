@@ -30,6 +30,7 @@ struct planned_memory {
     char *load_xml; /* for loading it now; NULL = the same */
     bool paused;
     uint64_t size, padded_size;
+    uint64_t guest; /* bytes of memory that the VM has in it */
     struct object_id root;
 };
 

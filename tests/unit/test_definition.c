@@ -205,12 +205,24 @@ static void entities_are_refused(void **state)
     assert_non_null(strstr(error.message, "larger than"));
 }
 
+/* gzip stores a gigabyte of zeroes in a megabyte; this host writes it raw. */
+static void an_import_has_room_for_all_of_the_memory(void **state)
+{
+    (void)state;
+    const uint64_t mib = UINT64_C(1) << 20;
+    assert_true(plan_import_room(mib, 1024 * mib) == (1 + 1024 + 64) * mib);
+    assert_true(plan_import_room(2048 * mib, 1024 * mib) == 4096 * mib);
+    assert_true(plan_import_room(UINT64_C(1) << 46, UINT64_MAX) == UINT64_MAX);
+    assert_true(plan_import_room(UINT64_MAX, 1) == UINT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disks_of_one_side_are_told),
         cmocka_unit_test(of_a_file_only_the_place_changes),
         cmocka_unit_test(entities_are_refused),
+        cmocka_unit_test(an_import_has_room_for_all_of_the_memory),
         cmocka_unit_test(files_lie_where_the_definition_says),
         cmocka_unit_test(a_link_does_not_lead_out_of_the_state),
         cmocka_unit_test(a_mode_is_not_taken_as_it_comes),
