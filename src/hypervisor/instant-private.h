@@ -30,7 +30,7 @@ struct instant_disk {
     struct disk_facts *facts; /* of this disk only */
     struct instant_layer *layers;
     size_t layer_count;
-    struct server *server; /* set while BEGUN */
+    struct server *server; /* from the first instants_open() to the end */
 };
 
 /* PREPARED ─instants_begin─► BEGUN ─instants_end─► ENDED
@@ -90,6 +90,8 @@ int instant_running_get_size(struct instant *instant, struct instant_disk *disk,
 int instant_stopped_prepare(struct instant *instant, const struct domain *domain,
                             struct error *error);
 int instant_stopped_begin(struct instant *instant, struct error *error);
+/* Its server, unless it runs already. */
+int instant_stopped_open(struct instant *instant, struct instant_disk *disk, struct error *error);
 int instant_stopped_check(struct instant *instant, struct error *error);
 void instant_stopped_end(struct instant *instant);
 

@@ -239,6 +239,21 @@ static int must_be_off(struct instant *instant, const char *when, struct error *
     return error_advise(error, "vm-started-meanwhile", "back it up again, now as a running VM");
 }
 
+/* All images are looked at, cloned and looked at again; equal looks mean that the clones of all
+ * disks are of one moment. Nothing is started here: saved VMs stand still meanwhile. */
+int instant_stopped_begin(struct instant *instant, struct error *error)
+{
+    lifecycle_reset(instant->owner->lifecycle, instant->uuid);
+    if (each_layer(instant, look_before, error) != 0 ||
+        must_be_off(instant, "since the backup was prepared", error) != 0 ||
+        each_layer(instant, clone_layer, error) != 0 || each_layer(instant, compare, error) != 0 ||
+        must_be_off(instant, "while its instant was taken", error) != 0)
+        return error_prefix(error, "VM %s: ", instant->name);
+    return 0;
+}
+
+/* ---- Open ---- */
+
 /* qemu-img looks at a top layer without its backing, and refuses options for it. */
 static int start_server(struct instant *instant, struct instant_disk *disk, struct error *error)
 {
@@ -254,28 +269,34 @@ static int start_server(struct instant *instant, struct instant_disk *disk, stru
                         error);
 }
 
-static int start_servers(struct instant *instant, struct error *error)
+static bool is_in_place(const struct instant_layer *layer)
 {
-    for (size_t i = 0; i < instant->disk_count; i++)
-        if (start_server(instant, &instant->disks[i], error) != 0)
-            return error_prefix(error, "disk %s: ", instant->disks[i].target);
-    return 0;
+    return !layer->clone;
 }
 
-/* All images are looked at, cloned and looked at again; equal looks mean that the clones of all
- * disks are of one moment. */
-int instant_stopped_begin(struct instant *instant, struct error *error)
+/* An image that is read in place, and its VM, are still what they were at the instant: what
+ * hold_stopped keeps from here on is that. */
+static int check_opened(struct instant *instant, struct instant_disk *disk, struct error *error)
 {
-    lifecycle_reset(instant->owner->lifecycle, instant->uuid);
-    if (each_layer(instant, look_before, error) != 0 ||
-        must_be_off(instant, "since the backup was prepared", error) != 0 ||
-        each_layer(instant, clone_layer, error) != 0 || start_servers(instant, error) != 0 ||
-        each_layer(instant, compare, error) != 0 ||
-        must_be_off(instant, "while its instant was taken", error) != 0) {
-        instant_stopped_end(instant);
-        return error_prefix(error, "VM %s: ", instant->name);
+    bool in_place = false;
+    for (size_t i = 0; i < disk->layer_count; i++) {
+        in_place = in_place || is_in_place(&disk->layers[i]);
+        if (compare_in_place(&disk->layers[i], error) != 0)
+            return -1;
     }
-    return 0;
+    return in_place ? must_be_off(instant, "since its instant was taken", error) : 0;
+}
+
+int instant_stopped_open(struct instant *instant, struct instant_disk *disk, struct error *error)
+{
+    if (disk->server)
+        return 0;
+    /* Twice: before, since a lock that a started VM holds is a message of qemu-img's otherwise. */
+    if (check_opened(instant, disk, error) == 0 && start_server(instant, disk, error) == 0 &&
+        check_opened(instant, disk, error) == 0)
+        return 0;
+    server_stop(TAKE_PTR(disk->server));
+    return error_prefix(error, "VM %s, disk %s: ", instant->name, disk->target);
 }
 
 /* ---- Check and end ---- */
@@ -289,11 +310,6 @@ static bool has_layer(const struct instant *instant, bool (*wanted)(const struct
     return false;
 }
 
-static bool is_in_place(const struct instant_layer *layer)
-{
-    return !layer->clone;
-}
-
 static bool is_network(const struct instant_layer *layer)
 {
     return !layer->path;
@@ -302,8 +318,8 @@ static bool is_network(const struct instant_layer *layer)
 static int check_in_place(struct instant *instant, struct error *error)
 {
     struct lifecycle *lifecycle = instant->owner->lifecycle;
-    /* The lock was held all the time: a start that was tried came to nothing, although libvirt may
-     * have told of it. */
+    /* The lock was held from instant_stopped_open() on: a start that was tried came to nothing,
+     * although libvirt may have told of it. */
     if (instant->owner->hold_stopped && !has_layer(instant, is_network))
         return 0;
     if (must_be_off(instant, "during the copy", error) != 0)
@@ -324,7 +340,7 @@ static int check_in_place(struct instant *instant, struct error *error)
 int instant_stopped_check(struct instant *instant, struct error *error)
 {
     for (size_t i = 0; i < instant->disk_count; i++)
-        if (server_check(instant->disks[i].server, error) != 0)
+        if (instant->disks[i].server && server_check(instant->disks[i].server, error) != 0)
             return error_prefix(error, "VM %s, disk %s: ", instant->name, instant->disks[i].target);
     if (has_layer(instant, is_in_place) && check_in_place(instant, error) != 0)
         return error_prefix(error, "VM %s: ", instant->name);

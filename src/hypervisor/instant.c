@@ -314,8 +314,9 @@ int instants_open(struct instants *instants, const char *set, const char *uuid, 
     if (!disk)
         result = error_set(error, ERROR_NOT_FOUND, "VM %s: disk %s is not in the set",
                            instant->name, target);
-    else if (instant->running)
-        result = instant_running_get_size(instant, disk, error);
+    else
+        result = instant->running ? instant_running_get_size(instant, disk, error)
+                                  : instant_stopped_open(instant, disk, error);
     if (result == 0) {
         *ret_uri = make_uri(disk->target, instant->running ? instant->socket : disk->socket);
         *ret_size = disk->size;

@@ -40,11 +40,14 @@ int instants_prepare(struct instants *instants, const char *set, const struct do
 /* Was it prepared, and not begun or ended yet? */
 bool instants_is_prepared(struct instants *instants, const char *set, const char *uuid);
 /* Begin it: running or paused VM = virDomainBackupBegin; off = reflink clone where the file system
- * can, else the image itself, opened force-share (or locked, hold_stopped). Bounded, about 0.1 s.
+ * can, else the image itself is looked at. Bounded, about 0.1 s.
  * ERROR_BUSY when a disk has a foreign block job. Several VMs may be begun at once. */
 int instants_begin(struct instants *instants, const char *set, const char *uuid,
                    struct error *error);
-/* Where to read one disk: NBD URI (to be freed) and size. */
+/* Where to read one disk: NBD URI (to be freed) and size. VM that is off: the first time its
+ * qemu-nbd is started (at most 10 s), on the clone, or on the image itself, opened force-share (or
+ * locked, hold_stopped); ERROR_FAILED when the VM was started, or the image written, since the
+ * instant. */
 int instants_open(struct instants *instants, const char *set, const char *uuid, const char *target,
                   char **ret_uri, int64_t *ret_size, struct error *error);
 /* After the copy: was the data under the reader still that of the instant? For a stopped VM read

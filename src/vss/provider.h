@@ -54,7 +54,8 @@ struct provider_callbacks {
     /* Release what is not persistent; idempotent, unknown ids are ignored. Also called for a
      * snapshot whose set failed before EndPrepare or was aborted, when the session ends. */
     vss_code (*delete_snapshot)(void *provider, const struct id *snapshot, struct error *error);
-    /* After CREATED: where to read it; valid until delete. */
+    /* After CREATED: where to read it; valid until delete. VMs run again: a program that serves the
+     * copy is started here, not in Commit. */
     vss_code (*open)(void *provider, const struct id *snapshot, struct provider_source *ret_source,
                      struct error *error);
 };

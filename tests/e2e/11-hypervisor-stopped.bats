@@ -125,7 +125,7 @@ XML
     [[ $answer == "off agent=channel save=none; vda included 67108864 qcow2:"* ]]
     ask prepare "$chain" vda vdb
     ask begin "$chain"
-    echo "# two disks cloned and served in $took ms" >&3
+    echo "# two disks cloned in $took ms" >&3
     [ "$(find "$VMSHADOW_TEST_DIR/clones" -name '.vmshadow-*' | wc -l)" = 3 ]
     start_and_write "$chain"
     # A block commit even writes into the backing image.
@@ -173,6 +173,7 @@ XML
     probe_start --hold-stopped
     ask prepare "$chain" vda
     ask begin "$chain"
+    ask open "$chain" vda
     [ -z "$(find "$VMSHADOW_TEST_DIR/clones" -name '.vmshadow-*')" ]
     run ! vm_start "$chain"
     [[ $output == *'Failed to get "write" lock'* ]]
@@ -260,6 +261,10 @@ XML
     probe_start
     ask prepare "$chain" vda vdb
     ask begin "$chain"
+    run -1 pgrep qemu-nbd # saved VMs stand still while instants begin
+    ask open "$chain" vda
+    ask open "$chain" vda
+    ask open "$chain" vdb
     [ "$(pgrep -c qemu-nbd)" = 2 ]
     kill -9 "$probe_pid"
     probe_pid=
