@@ -1,10 +1,49 @@
-/* The report of a job as text: for the terminal, and for the commands that send it somewhere. */
+/* The report of a job, and the same as text: for the terminal, and for the commands that send it
+ * somewhere. */
+#include "base/clock.h"
 #include "base/memory.h"
 #include "cli/job.h"
 #include "cli/output.h"
 #include "cli/values.h"
 
 #include <string.h>
+
+/* ---- The object ---------------------------------------------------------------------------- */
+
+static int64_t sum(const json_t *sets, const char *member)
+{
+    int64_t total = 0;
+    size_t index;
+    json_t *set;
+    json_array_foreach(sets, index, set)
+    {
+        total += json_integer_or(json_object_get(set, "details"), member, 0);
+    }
+    return total;
+}
+
+json_t *job_report(const struct job_outcome *outcome)
+{
+    char time[clock_text_size];
+    clock_format(outcome->wall, time);
+    json_t *report = json_object();
+    json_set_string(report, "job", outcome->job);
+    json_set_string(report, "host", outcome->host);
+    json_set_string(report, "result", outcome->good ? "success" : "failure");
+    json_set_string(report, "begin", time);
+    json_set(report, "seconds",
+             json_real((double)(clock_monotonic() - outcome->begin) / (double)CLOCK_SECOND));
+    json_set(report, "sets", outcome->sets ? json_incref(outcome->sets) : json_array());
+    json_set_integer(report, "failed", (int64_t)outcome->failed);
+    json_set(report, "notices", outcome->notices ? json_incref(outcome->notices) : json_array());
+    json_set(report, "retention",
+             outcome->retention ? json_incref(outcome->retention) : json_null());
+    json_set_integer(report, "bytes_read", sum(outcome->sets, "bytes_read"));
+    json_set_integer(report, "bytes_stored", sum(outcome->sets, "bytes_stored"));
+    return report;
+}
+
+/* ---- Text ---------------------------------------------------------------------------------- */
 
 static char *join(const json_t *names)
 {

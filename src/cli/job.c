@@ -280,38 +280,6 @@ static int run_sets(struct job *job, struct error *error)
 
 /* ---- The run ------------------------------------------------------------------------------- */
 
-static int64_t sum(const json_t *sets, const char *member)
-{
-    int64_t total = 0;
-    size_t index;
-    json_t *set;
-    json_array_foreach(sets, index, set)
-    {
-        total += json_integer_or(json_object_get(set, "details"), member, 0);
-    }
-    return total;
-}
-
-static json_t *make_report(const struct job *job, int64_t wall, int64_t begin)
-{
-    char time[clock_text_size];
-    clock_format(wall, time);
-    json_t *report = json_object();
-    json_set_string(report, "job", job->name);
-    json_set_string(report, "host", job->host_name);
-    json_set_string(report, "result", error_is_set(&job->first) ? "failure" : "success");
-    json_set_string(report, "begin", time);
-    json_set(report, "seconds",
-             json_real((double)(clock_monotonic() - begin) / (double)CLOCK_SECOND));
-    json_set(report, "sets", json_incref(job->sets));
-    json_set_integer(report, "failed", (int64_t)job->failed);
-    json_set(report, "notices", job->notices ? json_incref(job->notices) : json_array());
-    json_set(report, "retention", job->retention ? json_incref(job->retention) : json_null());
-    json_set_integer(report, "bytes_read", sum(job->sets, "bytes_read"));
-    json_set_integer(report, "bytes_stored", sum(job->sets, "bytes_stored"));
-    return report;
-}
-
 /* Older backups go only after a run of which everything went well. */
 static int retain(struct job *job, struct error *error)
 {
@@ -374,7 +342,17 @@ int job_run(const struct job_options *options, json_t **ret_report, struct error
     }
     error_move(&job.first, &fault);
     (void)observer_close(job.observer, &job.first);
-    json_t *report = make_report(&job, wall, begin);
+    json_t *report = job_report(&(struct job_outcome){
+        .job = job.name,
+        .host = job.host_name,
+        .wall = wall,
+        .begin = begin,
+        .good = !error_is_set(&job.first),
+        .failed = job.failed,
+        .sets = job.sets,
+        .notices = job.notices,
+        .retention = job.retention,
+    });
     int result = conclude(&job, &job.first, error);
     if (result < 0)
         report = output_add_error(report, error);
@@ -385,30 +363,4 @@ int job_run(const struct job_options *options, json_t **ret_report, struct error
     json_decref(job.retention);
     repository_free(job.repository);
     return result;
-}
-
-static void ignore(const struct error *error)
-{
-    (void)error;
-}
-
-void job_refused(struct job_options *options, const struct error *error)
-{
-    struct job job = {.name = options->backup.common.operands[0], .sets = json_array()};
-    struct error fault = *error;
-    if (config_check_job(job.name, NULL) == 0) {
-        (void)gethostname(job.host_name, sizeof job.host_name - 1);
-        job.first = *error;
-        (void)error_prefix(&fault, "job %s: ", job.name);
-        /* A wrong line of the job keeps the other file from being read, which may have it. */
-        config_rescue(&options->backup.common, verb_run.options, ignore);
-        struct job_options quiet = *options;
-        quiet.on_success = quiet.on_failure = NULL;
-        if (error->kind == ERROR_NOT_FOUND)
-            quiet.metrics_directory = NULL;
-        CLEANUP_JSON json_t *report =
-            output_add_error(make_report(&job, clock_wall(), clock_monotonic()), &fault);
-        job_end(&quiet, report);
-    }
-    json_decref(job.sets);
 }

@@ -3,6 +3,9 @@
 #include "cli/verb.h"
 
 static const struct option_rule rules[] = {
+    {"ended", '\0', OPTION_TEXT, "RESULT", offsetof(struct job_options, ended),
+     "back up nothing, but tell of a run that systemd killed, of which it says RESULT: "
+     "signal, core-dump, oom-kill, watchdog or timeout; with another word do nothing"},
     {"job", .kind = OPTION_TABLE, .table = job_rules},
     {"backup", .kind = OPTION_TABLE, .table = backup_rules},
     {NULL},
@@ -10,7 +13,8 @@ static const struct option_rule rules[] = {
 
 static int run(const struct options *common, json_t **ret_result, struct error *error)
 {
-    return job_run((const struct job_options *)common, ret_result, error);
+    const struct job_options *options = (const struct job_options *)common;
+    return options->ended ? job_ended(options, ret_result) : job_run(options, ret_result, error);
 }
 
 static void refused(struct options *common, const struct error *error)

@@ -173,15 +173,19 @@ CONF
     thawed_and_clean
 }
 
-@test "the watchdog outlives a service that is killed, and undoes it" {
+@test "the watchdog outlives a service that is killed, and undoes it; the service tells of the run" {
     drop_in=$root/etc/systemd/system/vmshadow@.service.d/hasty.conf
-    printf '[Service]\nTimeoutStopSec=1\n' >"$drop_in"
+    # It is the limit of what tells of the run, too.
+    printf '[Service]\nTimeoutStopSec=20\n' >"$drop_in"
+    printf '%s\n' "on-failure = cat >$repository/told" "metrics-directory = $repository" >>"$root/etc/vmshadow/jobs.d/nightly.conf"
     contained systemctl daemon-reload
     hold_run
     # As long as libvirt is silent the watchdog cannot end: with another KillMode it would be killed together with its run.
     kill -STOP "$(cat /run/libvirtd.pid)"
     contained systemctl kill --kill-who=main --signal=KILL vmshadow@nightly.service
     wait_for 60 job_is failed
+    grep "^FAILED: job nightly: the run was ended before it could tell of itself: signal" "$repository/told"
+    grep -x 'vmshadow_job_success{job="nightly"} 0' "$repository/vmshadow_nightly.prom"
     pgrep -a vmshadow
     kill -CONT "$(cat /run/libvirtd.pid)"
     wait_for 60 thawed_and_clean
@@ -192,8 +196,11 @@ CONF
 
 @test "a service that is stopped undoes what it began" {
     hold_run
+    rm "$repository/told"
     contained systemctl stop vmshadow@nightly.service
     wait_for 60 thawed_and_clean
+    # The run told of it itself, and its service did not do it again.
+    grep "^FAILED .*interrupted" "$repository/told"
     rm "$repository/hold"
     stored_are 1
 }

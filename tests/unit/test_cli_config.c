@@ -35,6 +35,15 @@ static void write_file(const char *name, const char *text)
     write_bytes(name, text, strlen(text));
 }
 
+static char *read_file(const char *path)
+{
+    CLEANUP_FILE FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    char text[4096];
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    return memory_copy_string(text);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -283,14 +292,64 @@ static void a_run_that_is_refused_is_seen_in_the_figures(void **state)
     write_file("jobs.d/nightly.conf", "vm = a\nworkerz = 3\n");
     assert_int_equal(READ_JOB(), -1);
     verb_run.refused(&options.backup.common, &error);
-    CLEANUP_FILE FILE *file = fopen(figures, "re");
-    assert_non_null(file);
-    char text[4096];
-    size_t size = fread(text, 1, sizeof text - 1, file);
-    text[size] = '\0';
+    CLEANUP_FREE char *text = read_file(figures);
     assert_non_null(strstr(text, "vmshadow_job_success{job=\"nightly\"} 0\n"));
     assert_int_equal(access(ran, F_OK), -1);
     options_clear(&options.backup.common);
+}
+
+static void a_run_that_was_killed_is_told_as_failed(void **state)
+{
+    (void)state;
+    struct job_options options;
+    struct error error;
+    CLEANUP_JSON json_t *report = NULL;
+    CLEANUP_FREE char *job = memory_format("vm = a\non-failure = cat >%s/failed\n"
+                                           "on-success = touch %s/good\nmetrics-directory = %s\n",
+                                           directory, directory, directory);
+    CLEANUP_FREE char *failed = path_of("failed");
+    CLEANUP_FREE char *good = path_of("good");
+    CLEANUP_FREE char *figures = path_of("vmshadow_nightly.prom");
+    (void)unlink(figures);
+    write_file("jobs.d/nightly.conf", job);
+    static const char *const others[] = {"success", "exit-code", "no-such-word"};
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        assert_int_equal(READ_JOB("--ended", others[i]), 0);
+        assert_int_equal(verb_run.run(&options.backup.common, &report, &error), 0);
+        assert_null(report);
+        assert_int_equal(access(figures, F_OK), -1);
+        options_clear(&options.backup.common);
+    }
+    assert_int_equal(READ_JOB("--ended=oom-kill"), 0);
+    assert_int_equal(verb_run.run(&options.backup.common, &report, &error), 0);
+    assert_string_equal(json_string_or(report, "result", ""), "failure");
+    assert_string_equal(json_string_or(json_object_get(report, "error"), "id", ""), "run-killed");
+    CLEANUP_FREE char *text = read_file(failed);
+    assert_non_null(strstr(text, "FAILED: job nightly: the run was ended"));
+    CLEANUP_FREE char *values = read_file(figures);
+    assert_non_null(strstr(values, "vmshadow_job_success{job=\"nightly\"} 0\n"));
+    assert_int_equal(access(good, F_OK), -1);
+    options_clear(&options.backup.common);
+}
+
+/* Who edits the file while a run goes well has not made it fail. */
+static void after_a_good_run_a_wrong_file_is_no_failure(void **state)
+{
+    (void)state;
+    struct job_options options;
+    struct error error;
+    CLEANUP_FREE char *conf = memory_format("metrics-directory = %s\n", directory);
+    CLEANUP_FREE char *figures = path_of("vmshadow_nightly.prom");
+    write_file("vmshadow.conf", conf);
+    write_file("jobs.d/nightly.conf", "vm = a\nworkerz = 3\n");
+    static const char *const words[] = {"success", "signal"};
+    for (int i = 0; i < 2; i++) {
+        (void)unlink(figures);
+        assert_int_equal(READ_JOB("--ended", words[i]), -1);
+        verb_run.refused(&options.backup.common, &error);
+        assert_int_equal(access(figures, F_OK), i ? 0 : -1);
+        options_clear(&options.backup.common);
+    }
 }
 
 static void lists_add_up(void **state)
@@ -522,6 +581,8 @@ int main(void)
         TEST(a_rescue_passes_wrong_lines_over),
         TEST(a_job_that_cannot_be_read_is_there),
         TEST(a_run_that_is_refused_is_seen_in_the_figures),
+        TEST(a_run_that_was_killed_is_told_as_failed),
+        TEST(after_a_good_run_a_wrong_file_is_no_failure),
         TEST(lists_add_up),
         TEST(wrong_lines_are_named),
         TEST(unused_values_are_checked_too),
