@@ -9,16 +9,25 @@
 
 #include <string.h>
 
+/* The failure of the last call: is it the image, or has libvirtd ended? */
+static int not_loaded(struct error *error, const char *what)
+{
+    (void)call_error(error, "%s", what);
+    if (error && error->kind == ERROR_CONNECTION)
+        return error_advise(error, "libvirt-unreachable",
+                            "restore again once libvirtd answers (systemctl status libvirtd)");
+    return error_advise(error, "saved-state-not-loaded",
+                        "see what libvirt says; with --discard-saved the VM comes back off, "
+                        "without its memory");
+}
+
 static int load(struct call *call, const struct saved_state_import *import, struct error *error)
 {
     const char *xml = import->load_xml ? import->load_xml : import->xml;
     if (VIR(virDomainRestoreFlags(call->connection, import->image, xml, VIR_DOMAIN_SAVE_PAUSED)) ==
         0)
         return 0;
-    (void)call_error(error, "its memory cannot be loaded");
-    return error_advise(error, "saved-state-not-loaded",
-                        "see what libvirt says; with --discard-saved the VM comes back off, "
-                        "without its memory");
+    return not_loaded(error, "its memory cannot be loaded");
 }
 
 /* libvirt acts on a change only. */
@@ -54,10 +63,7 @@ static int save(struct call *call, const struct saved_state_import *import, stru
     unsigned how = import->paused ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING;
     if (VIR(virDomainManagedSave(call->domain, how)) == 0)
         return 0;
-    (void)call_error(error, "libvirt cannot keep its saved state");
-    return error_advise(error, "saved-state-not-loaded",
-                        "see what libvirt says; with --discard-saved the VM comes back off, "
-                        "without its memory");
+    return not_loaded(error, "libvirt cannot keep its saved state");
 }
 
 /* What was only for loading gives way to what is started later. */

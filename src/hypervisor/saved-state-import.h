@@ -27,7 +27,8 @@ struct saved_state_import {
 /* The VM is defined with its disks and state files in place, and off. It is off afterwards, too,
  * and saved (DOMAIN_SAVED). Takes as long as the memory is read and written. On failure the VM may
  * be there half started: "drop-import" (undo-kinds.h), which was made known before, takes it away.
- * ERROR_FAILED, "saved-state-not-loaded": libvirt or QEMU refuse the image. */
+ * ERROR_FAILED, "saved-state-not-loaded": libvirt or QEMU refuse the image. ERROR_CONNECTION,
+ * "libvirt-unreachable": libvirtd has ended. ERROR_BUSY: the VM is not off. */
 int saved_state_import(struct hypervisor *hypervisor, const struct saved_state_import *import,
                        struct error *error);
 

@@ -18,11 +18,14 @@
 
 #define ATTEMPT_LIMIT (10 * CLOCK_SECOND)
 #define LATE_FREEZE (1 * CLOCK_SECOND)
+#define RETRY_PAUSE (100 * CLOCK_MILLISECOND)
 
 struct undo_pool {
     char *uri; /* or NULL */
     pthread_mutex_t lock;
-    struct hypervisor *hypervisor; /* guarded by lock until it is set */
+    /* Guarded by lock. */
+    struct hypervisor *hypervisor; /* until it is set */
+    bool has_waited;
 };
 
 struct undo_pool *undo_pool_new(const char *uri)
@@ -43,12 +46,30 @@ void undo_pool_free(struct undo_pool *pool)
     free(pool);
 }
 
+/* Under the lock. That libvirtd ended is often why there is something to undo, and it may be just
+ * starting again: it is waited for, but once, not for each step anew. */
+static int open_pool(struct undo_pool *pool, struct error *error)
+{
+    int64_t deadline = pool->has_waited ? 0 : clock_monotonic() + CALL_PATIENCE;
+    struct error fault = ERROR_INIT;
+    while (hypervisor_open_limited(pool->uri, CALL_AGENT_LIMIT_WATCHDOG, &pool->hypervisor,
+                                   &fault) != 0) {
+        if (fault.kind != ERROR_CONNECTION || clock_monotonic() >= deadline) {
+            pool->has_waited = true;
+            error_move(error, &fault);
+            return -1;
+        }
+        error_clear(&fault);
+        clock_sleep(RETRY_PAUSE);
+    }
+    return 0;
+}
+
 struct hypervisor *undo_pool_hypervisor(struct undo_pool *pool, struct error *error)
 {
     (void)pthread_mutex_lock(&pool->lock);
     if (!pool->hypervisor)
-        (void)hypervisor_open_limited(pool->uri, CALL_AGENT_LIMIT_WATCHDOG, &pool->hypervisor,
-                                      error);
+        (void)open_pool(pool, error);
     struct hypervisor *hypervisor = pool->hypervisor;
     (void)pthread_mutex_unlock(&pool->lock);
     return hypervisor;

@@ -46,7 +46,8 @@ struct undo_pool; /* own connections and looked-up domains, opened in `prepare` 
 struct undo_pool *undo_pool_new(const char *uri);
 void undo_pool_free(struct undo_pool *pool);
 /* The pool's own hypervisor, opened when first asked for (its connections are replaced when they
- * break). NULL on failure. Owned by the pool; any thread. */
+ * break); a libvirtd that is away is waited for 5 s, once in the pool's life. NULL on failure.
+ * Owned by the pool; any thread. */
 struct hypervisor *undo_pool_hypervisor(struct undo_pool *pool, struct error *error);
 
 extern const struct undo_kind hypervisor_thaw_guest, hypervisor_end_backup_job,

@@ -376,8 +376,11 @@ static int run_restore(struct restore *restore, struct error *error)
         for (size_t i = 0; i < restore->image_count; i++)
             process_stop(TAKE_PTR(restore->images[i].server), CLOCK_SECOND);
         if (undo_all(run->undo, &left) != 0)
-            run_notice(run->host, "not everything could be put back: %s; run: vmshadow recover",
-                       left.message);
+            run_notice(
+                run->host,
+                "not everything could be put back yet: %s; the watchdog goes on with it, and "
+                "vmshadow recover tells what is left",
+                left.message);
         tell_of_devices(restore);
         return -1;
     }
