@@ -1,6 +1,7 @@
 # make          installs missing packages (as root, Debian) and builds build/vmshadow
 # make demo     two VMs backed up, destroyed, restored, on a throw-away libvirt host
 # make check    all tests, on a throw-away libvirt host; see tests/README.md
+# make check-slow  the same, with every point at which a restore over a saved VM may die (tests/README.md)
 # make soak     200 backups, one after the other, with what they leave (docs/reliability.md)
 # make install  puts program, man pages and completion where they belong: PREFIX (/usr/local),
 #               BINDIR, DATADIR, MANDIR (below PREFIX), DESTDIR (put before all of them); the configuration is in /etc
@@ -12,7 +13,7 @@ BINDIR = $(PREFIX)/bin
 DATADIR = $(PREFIX)/share
 MANDIR = $(DATADIR)/man
 
-.PHONY: all check clean deb demo install soak
+.PHONY: all check check-slow clean deb demo install soak
 
 all:
 	scripts/install-packages
@@ -24,6 +25,9 @@ demo: all
 
 check:
 	tests/run-check
+
+check-slow:
+	VMSHADOW_TEST_ALL=1 VMSHADOW_TEST_LIMIT=1800 VMSHADOW_TEST_FILE_LIMIT=5400 tests/run-check
 
 soak: all
 	VMSHADOW=$(CURDIR)/build/vmshadow VMSHADOW_TEST_CACHE=$(CURDIR)/build/guest VMSHADOW_TEST_SOAK=200 \
