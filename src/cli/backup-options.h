@@ -11,7 +11,9 @@ struct backup_options {
     const char *events, *type;
 };
 
-/* For a table of rules as OPTION_TABLE. */
+/* For a table of rules as OPTION_TABLE; backup_rules has backup_pausing_rules in it: whether VMs
+ * may be paused, how long, and the directories that decide it. */
+extern const struct option_rule backup_pausing_rules[];
 extern const struct option_rule backup_rules[];
 
 /* What the options say beside the selection; texts are theirs. */

@@ -13,10 +13,7 @@
 static const char *const types[] = {"copy", "full", NULL};
 
 #define OFFSET(member) offsetof(struct backup_options, member)
-const struct option_rule backup_rules[] = {
-    {"all", 'a', OPTION_FLAG, NULL, OFFSET(backup.selection.all), "all VMs", .scope = OPTION_JOB},
-    {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
-     "write each VSS event and provider stage to FILE as a line of JSON"},
+const struct option_rule backup_pausing_rules[] = {
     {"scratch", '\0', OPTION_PATH, "DIR", OFFSET(backup.scratch_directory),
      "local directory for what guests overwrite during the copy", .scope = OPTION_SETTING,
      .standard = "/var/lib/libvirt/qemu/vmshadow"},
@@ -24,12 +21,6 @@ const struct option_rule backup_rules[] = {
      "give up the backup, not the guest, when less than SIZE is free there", NULL, 1, 0,
      .scope = OPTION_SETTING,
      .standard = "2 % of that file system, but at least 1 GiB; for memory that is saved: 1 GiB"},
-    {"freeze-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.freeze_limit),
-     "give up when not all guests are frozen after TIME", NULL, CLOCK_MILLISECOND,
-     3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "60s"},
-    {"hold-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.hold_limit),
-     "give up when the frozen guests are held for longer than TIME", NULL, CLOCK_MILLISECOND,
-     3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "10s"},
     {"saved-state-dir", '\0', OPTION_PATH, "DIR", OFFSET(backup.image_directory),
      "local directory for the memory of VMs that are backed up by saved state, until it is copied",
      .scope = OPTION_SETTING, .standard = "the directory of --scratch"},
@@ -39,6 +30,20 @@ const struct option_rule backup_rules[] = {
     {"refuse-saved-state", '\0', OPTION_FLAG, NULL, OFFSET(backup.refuse_saved_state),
      "give up at planning rather than pause a VM that cannot be backed up by a child VM snapshot",
      .scope = OPTION_SETTING},
+    {NULL},
+};
+
+const struct option_rule backup_rules[] = {
+    {"all", 'a', OPTION_FLAG, NULL, OFFSET(backup.selection.all), "all VMs", .scope = OPTION_JOB},
+    {"events", 'e', OPTION_TEXT, "FILE", OFFSET(events),
+     "write each VSS event and provider stage to FILE as a line of JSON"},
+    {"pausing", .kind = OPTION_TABLE, .table = backup_pausing_rules},
+    {"freeze-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.freeze_limit),
+     "give up when not all guests are frozen after TIME", NULL, CLOCK_MILLISECOND,
+     3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "60s"},
+    {"hold-limit", '\0', OPTION_DURATION, "TIME", OFFSET(backup.hold_limit),
+     "give up when the frozen guests are held for longer than TIME", NULL, CLOCK_MILLISECOND,
+     3600 * CLOCK_SECOND, .scope = OPTION_SETTING, .standard = "10s"},
     {"hold-stopped", '\0', OPTION_FLAG, NULL, OFFSET(backup.hold_stopped),
      "keep the images of stopped VMs locked during the copy: such a VM cannot be started then, "
      "instead of the backup failing when it is",

@@ -1,32 +1,30 @@
 /* vmshadow inspect: which method each VM gets, and why (row B5). */
 #include "base/memory.h"
+#include "cli/backup-options.h"
 #include "cli/conditions.h"
 #include "cli/observer.h"
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/verb.h"
 
-struct inspect_options {
-    struct options common;
-    bool all;
-};
-
 static const struct option_rule rules[] = {
-    {"all", 'a', OPTION_FLAG, NULL, offsetof(struct inspect_options, all), "all VMs"},
+    {"all", 'a', OPTION_FLAG, NULL, offsetof(struct backup_options, backup.selection.all),
+     "all VMs"},
+    {"pausing", .kind = OPTION_TABLE, .table = backup_pausing_rules},
     {"choosing", .kind = OPTION_TABLE, .table = options_choosing},
     {NULL},
 };
 
 static int run(const struct options *common, json_t **ret_result, struct error *error)
 {
-    const struct inspect_options *options = (const struct inspect_options *)common;
-    struct requester_selection selection;
+    struct requester_backup_options backup =
+        backup_options_get((const struct backup_options *)common);
     struct observer *observer = NULL;
-    if (options_selection(common, options->all, &selection, error) < 0 ||
+    if (options_selection(common, backup.selection.all, &backup.selection, error) < 0 ||
         observer_open(common, NULL, &observer, error) < 0)
         return -1;
     struct requester_host host = observer_host(observer);
-    int result = requester_inspect(&host, &selection, ret_result, error);
+    int result = requester_inspect(&host, &backup, ret_result, error);
     return observer_close(observer, error) < 0 ? -1 : result;
 }
 
@@ -74,6 +72,18 @@ static void print_files(const json_t *vm)
     output_table_print(table, stdout);
 }
 
+static void print_pause(const json_t *vm)
+{
+    int64_t pause = json_integer_or(vm, "pause_estimate_ms", 0);
+    char memory[values_text_size], rate[values_text_size];
+    if (pause <= 0)
+        return;
+    output_line(stdout, "   Pause: about %.1f s", (double)pause / 1000);
+    output_line(stdout, "   Memory in use: %s, written with %s/s",
+                values_format_size((uint64_t)json_integer_or(vm, "memory_in_use", 0), memory),
+                values_format_size((uint64_t)json_integer_or(vm, "write_rate", 0), rate));
+}
+
 static void print_vm(const json_t *vm)
 {
     const char *refused = json_string_or(vm, "refused", NULL);
@@ -81,9 +91,7 @@ static void print_vm(const json_t *vm)
     output_line(stdout, "   VM Id: {%s}", json_string_or(vm, "uuid", ""));
     output_line(stdout, "   State: %s", json_string_or(vm, "state", ""));
     output_line(stdout, "   Method: %s", conditions_method(json_string_or(vm, "method", "")));
-    int64_t pause = json_integer_or(vm, "pause_estimate_ms", 0);
-    if (pause > 0)
-        output_line(stdout, "   Pause: about %.1f s", (double)pause / 1000);
+    print_pause(vm);
     if (refused)
         output_line(stdout, "   REFUSED: %s", refused);
     output_line(stdout, "   Caption: %s", json_string_or(vm, "caption", ""));
@@ -114,7 +122,7 @@ const struct verb verb_inspect = {
         "are left out, and its files. No VM is changed.",
     .maximum = SIZE_MAX,
     .options = rules,
-    .size = sizeof(struct inspect_options),
+    .size = sizeof(struct backup_options),
     .run = run,
     .print = print,
 };

@@ -188,14 +188,7 @@ static int plan(struct backup *backup, struct error *error)
     CLEANUP_FREE char *description = describe(&options->selection, &run->selected);
     if (run_begin(run, description, error) != 0 || lock_selected(run, error) != 0)
         return -1;
-    struct vm_writer_settings writer = run_writer_settings(run, &options->selection);
-    writer.freeze_limit = options->freeze_limit;
-    writer.hold_limit = options->hold_limit;
-    writer.image_directory =
-        options->image_directory ? options->image_directory : options->scratch_directory;
-    writer.image_reserve = options->scratch_reserve;
-    writer.pause_limit = options->max_pause;
-    writer.refuse_saved_state = options->refuse_saved_state;
+    struct vm_writer_settings writer = run_backup_settings(run, options);
     writer.barrier = !barrier_is_off();
     struct instants_settings instants = {
         .hypervisor = run->hypervisor,

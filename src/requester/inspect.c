@@ -131,6 +131,14 @@ static json_t *describe_files(const struct domain *domain)
     return list;
 }
 
+static void set_known(json_t *object, const char *name, bool known, int64_t value)
+{
+    if (known)
+        json_set_integer(object, name, value);
+    else
+        json_set(object, name, json_null());
+}
+
 static json_t *describe_plan(const struct plan *plan)
 {
     json_t *vm = json_object();
@@ -140,10 +148,10 @@ static json_t *describe_plan(const struct plan *plan)
     json_set_string(vm, "method", plan_method_name(plan->method));
     json_set_string(vm, "caption", plan->caption);
     json_set_string(vm, "refused", plan->refused);
-    if (plan->pause_estimate < 0)
-        json_set(vm, "pause_estimate_ms", json_null());
-    else
-        json_set_integer(vm, "pause_estimate_ms", plan->pause_estimate / CLOCK_MILLISECOND);
+    bool known = plan->pause_estimate >= 0;
+    set_known(vm, "pause_estimate_ms", known, plan->pause_estimate / CLOCK_MILLISECOND);
+    set_known(vm, "memory_in_use", known, (int64_t)plan->memory_in_use);
+    set_known(vm, "write_rate", known, (int64_t)plan->image_rate);
     json_set(vm, "conditions", manifest_conditions(plan));
     json_set(vm, "disks", describe_disks(plan->domain));
     json_set(vm, "files", describe_files(plan->domain));
@@ -151,7 +159,7 @@ static json_t *describe_plan(const struct plan *plan)
 }
 
 int requester_inspect(const struct requester_host *host,
-                      const struct requester_selection *selection, json_t **ret_result,
+                      const struct requester_backup_options *options, json_t **ret_result,
                       struct error *error)
 {
     CLEANUP(run_closep) struct run run = RUN_INIT;
@@ -159,9 +167,9 @@ int requester_inspect(const struct requester_host *host,
     run.events = json_array();
     if (hypervisor_open(host->uri, &run.hypervisor, error) != 0)
         return -1;
-    if (run_select(&run, selection, error) != 0)
+    if (run_select(&run, &options->selection, error) != 0)
         return -1;
-    struct vm_writer_settings settings = run_writer_settings(&run, selection);
+    struct vm_writer_settings settings = run_backup_settings(&run, options);
     if (run_start_session(&run, &settings, NULL, error) != 0 ||
         session_initialize_for_backup(run.session, error) != VSS_S_OK ||
         run_gather(&run, error) != 0)

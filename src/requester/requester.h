@@ -70,15 +70,6 @@ int requester_writers(const struct requester_host *host, json_t **ret_result, st
 int requester_select(const struct requester_host *host, const struct requester_selection *selection,
                      json_t **ret_result, struct error *error);
 
-/* {"vms":[{"name","uuid","state","method","caption","refused" (reason or null),
- *   "pause_estimate_ms" (or null),
- *   "conditions":[{"number","text","holds","fact"}],
- *   "disks":[{"target","device","source","format","size","included","reason"}],
- *   "files":[{"role","path"}]}]} : no VM is changed. */
-int requester_inspect(const struct requester_host *host,
-                      const struct requester_selection *selection, json_t **ret_result,
-                      struct error *error);
-
 struct requester_backup_options {
     struct requester_selection selection;
     const char *scratch_directory; /* NULL = /var/lib/libvirt/qemu/vmshadow */
@@ -95,6 +86,16 @@ struct requester_backup_options {
     bool full;                     /* backup type FULL instead of COPY */
     unsigned workers;              /* 0 = one per processor */
 };
+/* What a backup with these options would do, and would refuse: {"vms":[{"name","uuid","state",
+ *   "method","caption","refused" (reason or null),
+ *   "pause_estimate_ms","memory_in_use","write_rate" (or null),
+ *   "conditions":[{"number","text","holds","fact"}],
+ *   "disks":[{"target","device","source","format","size","included","reason"}],
+ *   "files":[{"role","path"}]}]} : no VM is changed. */
+int requester_inspect(const struct requester_host *host,
+                      const struct requester_backup_options *options, json_t **ret_result,
+                      struct error *error);
+
 /* {"backup": id, "time", "vms":[{"name","uuid","method","frozen_ms","paused_ms",
  *   "disks":[{"target","size","bytes_read","bytes_stored"}],
  *   "left_out":[{"target","reason","path"}]}], "bytes_read","bytes_stored","seconds"} */

@@ -227,6 +227,20 @@ struct vm_writer_settings run_writer_settings(struct run *run,
     };
 }
 
+struct vm_writer_settings run_backup_settings(struct run *run,
+                                              const struct requester_backup_options *options)
+{
+    struct vm_writer_settings settings = run_writer_settings(run, &options->selection);
+    settings.freeze_limit = options->freeze_limit;
+    settings.hold_limit = options->hold_limit;
+    settings.image_directory =
+        options->image_directory ? options->image_directory : options->scratch_directory;
+    settings.image_reserve = options->scratch_reserve;
+    settings.pause_limit = options->max_pause;
+    settings.refuse_saved_state = options->refuse_saved_state;
+    return settings;
+}
+
 int run_gather(struct run *run, struct error *error)
 {
     if (session_gather_writer_metadata(run->session, error) != VSS_S_OK)

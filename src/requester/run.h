@@ -65,6 +65,10 @@ int run_select(struct run *run, const struct requester_selection *selection, str
  * the run. */
 struct vm_writer_settings run_writer_settings(struct run *run,
                                               const struct requester_selection *selection);
+/* The same with what the options of a backup say: limits of a pause, the directory of memory
+ * images, whether a VM may be paused at all. */
+struct vm_writer_settings run_backup_settings(struct run *run,
+                                              const struct requester_backup_options *options);
 /* GatherWriterMetadata; a VM writer that failed in it is an error in its own words. */
 int run_gather(struct run *run, struct error *error);
 void run_close(struct run *run);

@@ -42,7 +42,18 @@ teardown() {
     [ "$(jq '.vms[0].conditions[0].holds' <<<"$output")" = false ]
     [ "$(jq '.vms[0].conditions[1].holds' <<<"$output")" = true ]
     [ "$(jq -r '.vms[0].refused' <<<"$output")" = null ]
-    [ "$(jq '.vms[0].pause_estimate_ms > 0' <<<"$output")" = true ]
+    [ "$(jq '.vms[0] | .pause_estimate_ms > 0 and .memory_in_use > 0 and .write_rate > 0' <<<"$output")" = true ] || fail "$output"
+    run -0 vmshadow inspect agentless
+    [[ "$output" == *"Memory in use: "*"iB, written with "*"/s"* ]]
+    # What the backup will refuse is to be seen before, also what a file says.
+    run -0 --separate-stderr vmshadow inspect agentless --refuse-saved-state --json
+    [[ "$(jq -r '.vms[0].refused' <<<"$output")" == *"--refuse-saved-state"*"condition 1 "* ]]
+    run -0 --separate-stderr vmshadow inspect agentless --saved-state-dir /proc/none --json
+    [ "$(jq -c '.vms[0] | [.refused, .pause_estimate_ms, .memory_in_use, .write_rate]' <<<"$output")" = "[null,null,null,null]" ] || fail "$output"
+    mkdir "$TMPDIR/configuration"
+    echo "max-pause = 1ms" >"$TMPDIR/configuration/vmshadow.conf"
+    VMSHADOW_CONFIG_DIR=$TMPDIR/configuration run -0 --separate-stderr vmshadow inspect agentless --json
+    [[ "$(jq -r '.vms[0].refused' <<<"$output")" == *"longer than the limit"*"--max-pause"* ]]
     run -4 --separate-stderr vmshadow backup agentless --refuse-saved-state
     [[ "$stderr" == *"VM agentless"*"--refuse-saved-state"*"condition 1 "*"agent"* ]]
     run -4 --separate-stderr vmshadow backup agentless --max-pause 1ms

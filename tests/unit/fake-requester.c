@@ -98,10 +98,16 @@ int requester_select(const struct requester_host *host, const struct requester_s
 }
 
 int requester_inspect(const struct requester_host *host,
-                      const struct requester_selection *selection, json_t **ret_result,
+                      const struct requester_backup_options *options, json_t **ret_result,
                       struct error *error)
 {
-    return answer(host, selection_object(selection), ret_result, error);
+    json_t *asked = selection_object(&options->selection);
+    json_set_string(asked, "scratch", options->scratch_directory);
+    json_set_integer(asked, "reserve", (int64_t)options->scratch_reserve);
+    json_set_string(asked, "images", options->image_directory);
+    json_set_integer(asked, "max_pause", options->max_pause);
+    json_set_boolean(asked, "no_pause", options->refuse_saved_state);
+    return answer(host, asked, ret_result, error);
 }
 
 int requester_backup(const struct requester_host *host, struct repository *repository,

@@ -298,6 +298,18 @@ static void options_reach_the_workflow(void **state)
                    "\"full\":false,\"workers\":0,\"repository\":true,\"uri\":null}}\n");
 }
 
+/* What a backup refuses is to be seen before. */
+static void inspect_asks_with_the_options_of_a_backup(void **state)
+{
+    (void)state;
+    OUTCOME outcome = RUN("inspect", "web1", "--json", "--scratch=/scratch", "--scratch-reserve=1G",
+                          "--saved-state-dir=/images", "--max-pause=2s", "--refuse-saved-state");
+    assert_string_equal(outcome.out,
+                        "{\"asked\":{\"vms\":[\"web1\"],\"all\":false,\"locations\":{},"
+                        "\"scratch\":\"/scratch\",\"reserve\":1073741824,\"images\":\"/images\","
+                        "\"max_pause\":2000000000,\"no_pause\":true,\"uri\":null}}\n");
+}
+
 static void list_asks_for_what_was_said(void **state)
 {
     (void)state;
@@ -532,6 +544,7 @@ int main(void)
         TEST(json_is_what_the_workflow_says),
         TEST(output_that_cannot_be_written_is_an_error),
         TEST(options_reach_the_workflow),
+        TEST(inspect_asks_with_the_options_of_a_backup),
         TEST(list_asks_for_what_was_said),
         TEST(restore_asks_for_what_was_said),
         TEST(a_running_vm_is_replaced_after_a_yes),

@@ -37,11 +37,15 @@ static int estimate(struct vm_writer *writer, struct plan *const *plans, size_t 
     size_t used = 0;
     if (!writer->image_rate && saved_state_measure_rate(&settings, &writer->image_rate, error) != 0)
         return -1;
-    for (size_t i = 0; i < count; i++)
-        if (is_paused_for_it(plans[i]) &&
-            saved_state_memory_in_use(settings.hypervisor, plans[i]->domain, &in_use[used++],
+    for (size_t i = 0; i < count; i++) {
+        if (!is_paused_for_it(plans[i]))
+            continue;
+        if (saved_state_memory_in_use(settings.hypervisor, plans[i]->domain, &in_use[used],
                                       error) != 0)
             return -1;
+        plans[i]->memory_in_use = in_use[used++];
+        plans[i]->image_rate = writer->image_rate;
+    }
     return vm_writer_pause_of(in_use, used, writer->image_rate, ret_pause, error);
 }
 

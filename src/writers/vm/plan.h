@@ -32,6 +32,9 @@ struct plan {
     /* Saved state of a running VM: ns that it would be paused among the VMs that are planned
      * together, about; -1 = not estimated. */
     int64_t pause_estimate;
+    /* What it is estimated from: bytes of host memory that the VM has in use, and bytes per second
+     * that the directory of memory images takes. 0 = not estimated. */
+    uint64_t memory_in_use, image_rate;
     char *pause_unknown; /* why it could not be estimated; NULL = it was, or there is no pause */
     char *location; /* snapshot file location set by the administrator, NULL = beside each disk */
 };
