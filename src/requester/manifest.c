@@ -266,6 +266,34 @@ static int store_file(struct storing *storing, const char *role, const char *pat
     return store_open_file(storing, role, path, input, error);
 }
 
+static bool differs(const char *one, const char *other)
+{
+    return !one || !other || strcmp(one, other) != 0;
+}
+
+/* What the VM runs with may be in its saved state; what its next start wants is in the definition.
+ * What that names and is not there yet is not the backup's fault. */
+static int store_boot_files(struct storing *storing, const struct domain *domain,
+                            struct error *error)
+{
+    CLEANUP(domain_freep) struct domain *next = NULL;
+    if (domain->live_xml && domain_from_xml(domain->inactive_xml, &next, error) != 0)
+        return -1;
+    const struct {
+        const char *role, *path, *next;
+    } files[] = {{"kernel", domain->kernel, next ? next->kernel : NULL},
+                 {"initrd", domain->initrd, next ? next->initrd : NULL},
+                 {"device-tree", domain->device_tree, next ? next->device_tree : NULL}};
+    for (unsigned i = 0; i < ARRAY_SIZE(files); i++) {
+        bool other = files[i].next && differs(files[i].path, files[i].next) &&
+                     access(files[i].next, F_OK) == 0;
+        if (store_file(storing, files[i].role, files[i].path, error) != 0 ||
+            (other && store_file(storing, files[i].role, files[i].next, error) != 0))
+            return -1;
+    }
+    return 0;
+}
+
 int manifest_store_files(struct repository_writer *repository, const struct domain *domain,
                          const struct vm_capture *captures, size_t capture_count, json_t *vm,
                          uint64_t *stored, struct error *error)
@@ -279,11 +307,7 @@ int manifest_store_files(struct repository_writer *repository, const struct doma
         if (store_part(&storing, file, captures[i].data, captures[i].size, error) != 0)
             return -1;
     }
-    if (store_file(&storing, "kernel", domain->kernel, error) != 0 ||
-        store_file(&storing, "initrd", domain->initrd, error) != 0 ||
-        store_file(&storing, "device-tree", domain->device_tree, error) != 0)
-        return -1;
-    return 0;
+    return store_boot_files(&storing, domain, error);
 }
 
 int manifest_write_parts(struct repository *repository, const json_t *vm, const json_t *file,

@@ -17,11 +17,11 @@ teardown() {
     for name in plugged odd; do
         vm_destroy_everything "$name"
     done
-    rm -f "$images"/extra.raw "$images"/later.raw
+    rm -f "$images"/extra.raw "$images"/later.raw "$images"/next-kernel
     nothing_left
 }
 
-# plug: VM plugged runs with disk vdy, which its definition does not have; that has vdz.
+# plug: VM plugged runs with disk vdy, which its definition does not have; that has vdz, another kernel and no initrd.
 plug() {
     vm_define plugged "$@" || return
     make_disk "$images/extra.raw" raw ext4 extra 16 || return
@@ -29,7 +29,9 @@ plug() {
     if [ $# -gt 0 ]; then vm_start plugged; else vm_boot plugged; fi || return
     virsh -q attach-disk plugged "$images/extra.raw" vdy --subdriver raw --live >/dev/null || return
     virsh -q attach-disk plugged "$images/later.raw" vdz --subdriver raw --config >/dev/null || return
-    virsh -q dumpxml plugged --inactive | sed 's#<initrd>.*</initrd>##' >"$TMPDIR/plugged.xml"
+    echo next >"$images/next-kernel"
+    virsh -q dumpxml plugged --inactive |
+        sed "s#<initrd>.*</initrd>##; s#<kernel>.*</kernel>#<kernel>$images/next-kernel</kernel>#" >"$TMPDIR/plugged.xml"
     virsh -q define "$TMPDIR/plugged.xml"
 }
 
@@ -38,7 +40,7 @@ targets() {
     vm_disks plugged "$@" | cut -f1 | sort | paste -sd ' '
 }
 
-@test "a disk attached to the running VM only is backed up, and its file comes back; one of the definition only is named" {
+@test "a disk attached to the running VM only is backed up, and its file comes back; what only the definition has is named" {
     plug
     run -0 --separate-stderr vmshadow inspect plugged --json
     [ "$(jq -c '[.vms[0].disks[] | select(.live_only) | [.target, .included]]' <<<"$output")" = '[["vdy",true]]' ]
@@ -62,11 +64,12 @@ targets() {
     [ "$(targets)" = "$defined" ]
     vm_destroy_everything plugged
     [ ! -e "$images/later.raw" ]
-    rm -f "$images/extra.raw"
+    rm -f "$images/extra.raw" "$images/next-kernel"
     run -0 vmshadow restore latest
     [[ "$output" == *"disk vdz is not in the backup"*"$images/later.raw is not there"* ]]
     [ "$(sha256sum <"$images/extra.raw")" = "$sum" ]
     [ "$(targets --inactive)" = "$defined" ]
+    [ "$(cat "$images/next-kernel")" = next ]
     make_disk "$images/later.raw" raw ext4 later 16
     disk_check plugged
 }
