@@ -1,5 +1,6 @@
 #include "cli/option-value.h"
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "cli/values.h"
 
@@ -36,6 +37,14 @@ static int parse_flag(const char *text, const char *what, bool *ret_flag, struct
     return 0;
 }
 
+/* Definitions of VMs, and the journal that undoes, hold UTF-8 only. */
+static int check_encoding(const char *text, const char *what, struct error *error)
+{
+    if (json_holds(text, strlen(text)))
+        return 0;
+    return error_set(error, ERROR_USAGE, "%s: '%s' is not UTF-8", what, text);
+}
+
 static int parse_text(const struct option_rule *rule, const char *text, bool from_file,
                       const char *what, const char **ret_text, struct error *error)
 {
@@ -47,6 +56,8 @@ static int parse_text(const struct option_rule *rule, const char *text, bool fro
         return error_set(error, ERROR_USAGE, "%s: %s is empty", what, rule->argument);
     if (rule->kind == OPTION_PATH && from_file && text[0] != '/')
         return error_set(error, ERROR_USAGE, "%s: '%s' does not begin with a slash", what, text);
+    if (check_encoding(text, what, error) < 0)
+        return -1;
     *ret_text = text;
     return 0;
 }
@@ -103,6 +114,8 @@ static int put_location(struct options *options, const char *text, bool from_fil
     if (!split || split == text)
         return error_set(error, ERROR_USAGE, "%s: '%s' is not VM=DIR with an absolute directory",
                          what, text);
+    if (check_encoding(text, what, error) < 0)
+        return -1;
     if (strcspn(text, "*?[") < (size_t)(split - text))
         return error_set(error, ERROR_USAGE,
                          "%s: '%s' names a VM by a pattern; a location is one VM's (its UUID, "

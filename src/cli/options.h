@@ -5,7 +5,8 @@
  * The values are put into a structure of the verb that begins with `struct options`; texts point
  * into argv, the environment or memory that the structure owns. Parsing is strict: what is not
  * wholly understood is refused with ERROR_USAGE that names the option, the value and what was
- * expected. Operands may stand between options; "--" ends the options. VM names may hold any bytes.
+ * expected. Operands may stand between options; "--" ends the options. VM names may hold any bytes;
+ * other texts are UTF-8.
  *
  * The stronger place wins: command line, then environment, job file, vmshadow.conf, default. What
  * may be given several times adds up.

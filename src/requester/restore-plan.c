@@ -191,6 +191,12 @@ static int find_directory(const char *wanted, char **ret_directory, struct error
         (void)error_set(error, ERROR_REFUSED, "--to %s: it is no directory", wanted);
         return error_advise(error, "restore-directory-missing", "name a directory that is there");
     }
+    if (directory && !json_holds(directory, strlen(directory))) {
+        (void)error_set(error, ERROR_REFUSED,
+                        "--to %s: its path is not UTF-8, so that no definition of a VM can have it",
+                        wanted);
+        return error_advise(error, "directory-not-nameable", "name another directory");
+    }
     *ret_directory = TAKE_PTR(directory);
     return 0;
 }

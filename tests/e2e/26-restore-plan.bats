@@ -435,6 +435,12 @@ on_device() {
     touch file
     run vmshadow restore latest --to file
     refused "--to file: it is no directory"
+    mkdir "$place"/gr$'\xfc'n
+    ln -s gr$'\xfc'n link
+    run vmshadow restore latest --to link
+    refused "--to link: its path is not UTF-8"
+    run -2 vmshadow restore latest --to gr$'\xfc'n
+    [[ "$output" == *"--to: 'gr\xfcn' is not UTF-8"* ]]
     run -0 vmshadow restore latest --to to
     [ "$(dirname "$(vm_disk relative 0)")" = "$place/to" ]
     [ "$(readlink "$images/relative")" = "$place/to" ]

@@ -127,6 +127,7 @@ static void wrong_words_are_named(void **state)
         {{"verb", "--file"}, "--file needs an argument: FILE"},
         {{"verb", "-s"}, "--size needs an argument: SIZE"},
         {{"verb", "--file="}, "--file: FILE is empty"},
+        {{"verb", "--file=/gr\xfcn"}, "--file: '/gr\xfcn' is not UTF-8"},
         {{"verb", "--flag=yes"}, "--flag takes no argument"},
         {{"verb", "--hold=maybe"}, "--hold: 'maybe' is neither yes nor no"},
         {{"verb", "--hold="}, "--hold: '' is neither yes nor no"},
@@ -147,6 +148,8 @@ static void wrong_words_are_named(void **state)
          "--snapshot-location: 'web' is not VM=DIR with an absolute directory"},
         {{"verb", "--snapshot-location==/srv"},
          "--snapshot-location: '=/srv' is not VM=DIR with an absolute directory"},
+        {{"verb", "--snapshot-location=web=/gr\xfcn"},
+         "--snapshot-location: 'web=/gr\xfcn' is not UTF-8"},
         {{"verb", ""}, "verb: an operand is empty"},
         {{"verb", "-q", "-v"}, "--quiet and --verbose exclude each other"},
     };
