@@ -3,6 +3,7 @@
 
 #include "hypervisor/call.h"
 #include "hypervisor/domain-xml.h"
+#include "hypervisor/interface-edit.h"
 #include "hypervisor/xml.h"
 
 #include <limits.h>
@@ -78,4 +79,19 @@ int network_look_up(struct hypervisor *hypervisor, const char *name, struct netw
         return call_error(error, "cannot look network %s up", name);
     *ret_network = (struct network){.exists = false};
     return 0;
+}
+
+int network_is_dormant(struct hypervisor *hypervisor, const struct interface_facts *adapter,
+                       struct error *error)
+{
+    struct network network;
+    if (!adapter->type || !adapter->source)
+        return 0;
+    if (strcmp(adapter->type, "network") != 0)
+        return !network_device_exists(adapter->source) && !adapter->openvswitch;
+    if (network_look_up(hypervisor, adapter->source, &network, error) != 0)
+        return -1;
+    bool missing = !network.active || network.missing_bridge;
+    free(network.missing_bridge);
+    return missing;
 }

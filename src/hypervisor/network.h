@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+struct interface_facts; /* interface-edit.h */
+
 struct network {
     bool exists; /* defined, or active without a definition */
     bool active;
@@ -23,5 +25,10 @@ int network_look_up(struct hypervisor *hypervisor, const char *name, struct netw
 bool network_bridge_exists(const char *name);
 /* Any network device of the host. */
 bool network_device_exists(const char *name);
+
+/* Would libvirt refuse to start or load a VM with this adapter now, since its network is not
+ * active, or the bridge or device that it is connected to is not there? 1 = yes, 0 = no, -1. */
+int network_is_dormant(struct hypervisor *hypervisor, const struct interface_facts *adapter,
+                       struct error *error);
 
 #endif

@@ -105,13 +105,19 @@ int saved_state_measure_rate(const struct saved_state_settings *settings, uint64
 }
 
 /* libvirt writes "LibvirtQemudPart" first and replaces it when the image is whole. */
-bool saved_state_is_whole(const char *path)
+int saved_state_is_whole(const char *path)
 {
     static const char whole[] = "LibvirtQemudSave";
     char magic[sizeof whole - 1];
+    struct stat facts;
     CLEANUP_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return file >= 0 && io_read_all(io_real(), file, magic, sizeof magic, 0) == 0 &&
-           memcmp(magic, whole, sizeof magic) == 0;
+    if (file < 0)
+        return errno == ENOENT ? 0 : -1;
+    if (fstat(file, &facts) == 0 && facts.st_size < (off_t)sizeof magic)
+        return 0;
+    if (io_read_all(io_real(), file, magic, sizeof magic, 0) != 0)
+        return -1;
+    return memcmp(magic, whole, sizeof magic) == 0;
 }
 
 static bool is_later(const struct timespec *time, const struct timespec *than)
@@ -131,7 +137,8 @@ int saved_state_is_outdated(const char *image, const json_t *disks)
     json_array_foreach(disks, index, path)
     {
         const char *text = json_string_value(path);
-        if (!text || stat(text, &disk) != 0 || !S_ISREG(disk.st_mode))
+        if (!text || stat(text, &disk) != 0 || !S_ISREG(disk.st_mode) ||
+            directory_check_local(text, NULL) != 0)
             unknown = true;
         else if (is_later(&disk.st_mtim, &written.st_mtim))
             return 1;

@@ -8,7 +8,9 @@
 #include "hypervisor/domain-private.h"
 #include "hypervisor/undo-kinds.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_LIMIT (600 * CLOCK_SECOND)
 #define DEFAULT_RESERVE (INT64_C(1) << 30)
@@ -39,6 +41,7 @@ static struct saved_state *state_new(const struct saved_state_settings *settings
     state->directory = memory_format("%s/%.8s.memory", base, id.text);
     state->image = memory_format("%s/image", state->directory);
     state->snapshot_xml = saved_state_snapshot_xml(domain, state->image);
+    state->live_xml = memory_copy_string(domain->live_xml);
     for (size_t i = 0; i < domain->disk_count; i++)
         if (!domain->disks[i].read_only && domain->disks[i].source_type[0] != '\0')
             ARRAY_APPEND(state->disk_files, files, disk_file(&domain->disks[i]));
@@ -51,6 +54,7 @@ static void state_free(struct saved_state *state)
     for (char **file = state->disk_files; *file; file++)
         free(*file);
     free(state->disk_files);
+    free(state->live_xml);
     free(state->snapshot_xml);
     free(state->image);
     free(state->directory);
@@ -60,33 +64,28 @@ static void state_free(struct saved_state *state)
 }
 
 static int add_step(struct saved_state *state, const char *kind, json_t *arguments,
-                    struct error *error)
+                    uint64_t *ret_step, struct error *error)
 {
-    uint64_t step;
-    if (undo_add(state->undo, state->uuid, kind, arguments, &step, error) != 0)
-        return -1;
-    state->steps[state->step_count++] = step;
-    return 0;
+    return undo_add(state->undo, state->uuid, kind, arguments, ret_step, error);
 }
 
-static json_t *return_arguments(const struct saved_state *state, bool restart)
+static json_t *return_arguments(const struct saved_state *state)
 {
     json_t *arguments = hypervisor_guest_arguments(state->uuid, state->name), *disks = json_array();
     json_set_string(arguments, "image", state->image);
     json_set_boolean(arguments, "was_paused", state->was_paused);
-    json_set_boolean(arguments, "restart", restart);
+    json_set_boolean(arguments, "restart", state->restart);
+    json_set_boolean(arguments, "started", state->started);
     for (char **file = state->disk_files; *file; file++)
         json_append_string(disks, *file);
     json_set(arguments, "disks", disks);
     return arguments;
 }
 
-static int add_return_step(struct saved_state *state, bool restart, struct error *error)
+static int add_return_step(struct saved_state *state, struct error *error)
 {
-    if (add_step(state, hypervisor_return_vm.name, return_arguments(state, restart), error) != 0)
-        return -1;
-    state->return_step = state->steps[state->step_count - 1];
-    return 0;
+    return add_step(state, hypervisor_return_vm.name, return_arguments(state), &state->return_step,
+                    error);
 }
 
 static int refuse_other_jobs(const struct saved_state *state, struct error *error)
@@ -110,11 +109,10 @@ static int make_known(struct saved_state *state, const char *base, uint64_t rese
                       struct error *error)
 {
     if (directory_make(base, error) != 0 || directory_check_local(base, error) != 0 ||
-        add_step(state, "remove-directory", undo_path_arguments(state->directory), error) != 0 ||
-        add_step(state, "remove-file", undo_path_arguments(state->image), error) != 0 ||
         add_step(state, hypervisor_watch_scratch.name,
-                 hypervisor_scratch_arguments(base, reserve, state->name), error) != 0 ||
-        add_return_step(state, false, error) != 0)
+                 hypervisor_scratch_arguments(base, reserve, state->name), &state->scratch_step,
+                 error) != 0 ||
+        add_return_step(state, error) != 0)
         return -1;
     return directory_make_private(state->directory, "/var/lib/libvirt/qemu", error);
 }
@@ -146,14 +144,37 @@ static bool is_restart_wanted(void)
     return value && strcmp(value, "restart") == 0;
 }
 
+/* Minutes may have passed since the last look: other VMs were saved before. */
+static int check_unchanged(const struct saved_state *state, const struct call *call,
+                           struct error *error)
+{
+    enum domain_state planned = state->was_paused ? DOMAIN_PAUSED : DOMAIN_RUNNING, now;
+    if (domain_read_state(call->domain, &now, error) != 0)
+        return -1;
+    if (now == planned)
+        return 0;
+    (void)error_set(error, ERROR_FAILED, "VM %s changed since planning: it was %s and is %s",
+                    state->name, domain_state_name(planned), domain_state_name(now));
+    return error_advise(error, "vm-changed-since-planning", "look at the VM, then back up again");
+}
+
 static int pause_vm(struct saved_state *state, struct error *error)
 {
     CLEANUP_CALL struct call call = CALL_NONE;
-    if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
+    if (call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0 ||
+        check_unchanged(state, &call, error) != 0)
         return -1;
+    state->touched = true;
     state->times.paused = clock_monotonic();
-    if (!state->was_paused && !is_restart_wanted() && VIR(virDomainSuspend(call.domain)) != 0)
-        return call_error(error, "VM %s cannot be paused", state->name);
+    if (!state->was_paused && !is_restart_wanted()) {
+        if (VIR(virDomainSuspend(call.domain)) != 0)
+            return call_error(error, "VM %s cannot be paused", state->name);
+        /* It may have waited in libvirt while the run became void, and the watchdog looked. */
+        if (undo_check(state->undo, error) != 0) {
+            (void)VIR(virDomainResume(call.domain));
+            return -1;
+        }
+    }
     point_reached("paused");
     return 0;
 }
@@ -203,17 +224,14 @@ static int lease_return(const struct saved_state *state, struct error *error)
     return undo_lease(state->undo, state->return_step, state->deadline, what, error);
 }
 
-/* From now on the VM is started from the image. Only one such step is known: the old one would take
- * a VM that is off for nothing to do, and remove the image that could not be started yet. */
+/* With other members. Two are known for a moment: no VM is off in it that one of them would take
+ * for not being ours. */
 static int replace_return_step(struct saved_state *state, struct error *error)
 {
     uint64_t old = state->return_step;
-    if (add_return_step(state, true, error) != 0 || lease_return(state, error) != 0 ||
-        undo_strike(state->undo, old, error) != 0)
+    if (add_return_step(state, error) != 0 || lease_return(state, error) != 0)
         return -1;
-    state->step_count--;
-    state->steps[state->step_count - 1] = state->return_step;
-    return 0;
+    return undo_strike(state->undo, old, error);
 }
 
 static int save_and_start(struct saved_state *state, struct error *error)
@@ -222,6 +240,9 @@ static int save_and_start(struct saved_state *state, struct error *error)
         return error_set(error, ERROR_REFUSED,
                          "VM %s is transient: it cannot be saved and started again", state->name);
     CLEANUP_CALL struct call call = CALL_NONE;
+    state->restart = true;
+    if (saved_state_check_networks(state->hypervisor, state->live_xml, error) != 0)
+        return error_prefix(error, "VM %s: ", state->name);
     if (replace_return_step(state, error) != 0 ||
         call_begin_domain(state->hypervisor, CALL_PLAIN, state->uuid, &call, error) != 0)
         return -1;
@@ -233,7 +254,8 @@ static int save_and_start(struct saved_state *state, struct error *error)
         0)
         return call_error(error, "VM %s cannot be started from the image of its memory",
                           state->name);
-    return 0;
+    state->started = true;
+    return replace_return_step(state, error);
 }
 
 /* A QEMU whose memory was saved in place cannot be saved again before its VM has run; so a VM that
@@ -262,7 +284,7 @@ int saved_state_take(struct saved_state *state, struct error *error)
     point_reached("before pause");
     if (pause_vm(state, error) != 0 || save(state, error) != 0)
         return -1;
-    if (!saved_state_is_whole(state->image))
+    if (saved_state_is_whole(state->image) != 1)
         return error_set(error, ERROR_FAILED, "VM %s: libvirt left no whole image of its memory",
                          state->name);
     state->times.saved = clock_monotonic();
@@ -301,21 +323,45 @@ int saved_state_return(struct saved_state *state, struct error *error)
         return -1;
     state->times.returned = clock_monotonic();
     point_reached("returned");
-    /* All but the first two, which remove the image. */
-    for (; state->step_count > 2; state->step_count--)
-        if (undo_strike(state->undo, state->steps[state->step_count - 1], error) != 0)
-            return -1;
+    /* Nothing needs the image any more but the copy. */
+    json_t *arguments = hypervisor_guest_arguments(state->uuid, state->name);
+    json_set_string(arguments, "image", state->image);
+    if (add_step(state, hypervisor_remove_image.name, arguments, &state->image_step, error) != 0 ||
+        undo_strike(state->undo, state->return_step, error) != 0)
+        return -1;
+    state->return_step = 0;
+    if (undo_strike(state->undo, state->scratch_step, error) != 0)
+        return -1;
+    state->scratch_step = 0;
     return 0;
+}
+
+/* Nothing was asked of the VM, so a state that it has got since is somebody else's. */
+static int leave_alone(struct saved_state *state, struct error *error)
+{
+    if (rmdir(state->directory) != 0 && errno != ENOENT)
+        return error_errno(error, errno, "cannot remove %s", state->directory);
+    if (state->return_step && undo_strike(state->undo, state->return_step, error) != 0)
+        return -1;
+    return state->scratch_step ? undo_strike(state->undo, state->scratch_step, error) : 0;
+}
+
+/* Last first. The image's removal is known only when the VM has returned. */
+static int bring_back(struct saved_state *state, struct error *error)
+{
+    const uint64_t steps[] = {state->image_step, state->return_step, state->scratch_step};
+    int result = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+        if (steps[i] && undo_run(state->undo, steps[i], error) != 0)
+            result = -1;
+    return result;
 }
 
 int saved_state_end(struct saved_state *state, struct error *error)
 {
-    int result = 0;
     if (!state)
         return 0;
-    while (state->step_count > 0)
-        if (undo_run(state->undo, state->steps[--state->step_count], error) != 0)
-            result = -1;
+    int result = state->touched ? bring_back(state, error) : leave_alone(state, error);
     state_free(state);
     return result;
 }

@@ -8,7 +8,8 @@
  * of its memory. In both the VM stands still until it returns, so instants of its disks that begin
  * in between belong to the image.
  *
- * Every change is an undo step known beforehand: "return-vm" (undo-kinds.h) and the removal of the
+ * Every change is an undo step known beforehand: "return-vm" (undo-kinds.h), which also removes the
+ * image. No other step does as long as it is open: a VM that was saved may be nothing but its
  * image.
  */
 #ifndef HYPERVISOR_SAVED_STATE_H
@@ -32,6 +33,11 @@ struct saved_state_settings {
 /* Why this active VM cannot be saved at all, in words ("host device PCI 0000:01:00.0"); NULL when
  * nothing is known against it. To be freed. */
 char *saved_state_obstacle(const struct domain *domain);
+
+/* Why libvirt would not start this VM from its image again, in words ("network lab is not active"),
+ * where it is known beforehand that it will have to: a persistent VM that is paused. NULL when
+ * nothing is known against it, also when libvirt does not answer. To be freed. */
+char *saved_state_restart_obstacle(struct hypervisor *hypervisor, const struct domain *domain);
 
 /* Bytes that the image of this VM may have at most. */
 uint64_t saved_state_size_limit(const struct domain *domain);
@@ -57,13 +63,14 @@ int saved_state_prepare(const struct saved_state_settings *settings, const struc
  * to its disk, so that no VM waits for that. Takes as long as it takes. */
 void saved_state_settle(const struct saved_state_settings *settings);
 /* Pause the VM and write the image. Takes as long as that; the watchdog ends it at the limit.
- * On failure the VM is still paused: saved_state_end() brings it back. */
+ * ERROR_FAILED when the VM's state is not that of planning any more: then it is not touched.
+ * On any other failure the VM is perhaps paused: saved_state_end() brings it back. */
 int saved_state_take(struct saved_state *state, struct error *error);
 /* The VM goes on, or stays paused, as it was before. ERROR_FAILED when somebody else resumed it in
  * the meantime: image and disks are then not of one instant. */
 int saved_state_return(struct saved_state *state, struct error *error);
-/* The VM back to what it was, the image away, frees. -1 when something is left to the watchdog.
- * NULL allowed. */
+/* The VM back to what it was, the image away, frees. A VM that saved_state_take() has asked nothing
+ * of is left as it is. -1 when something is left to the watchdog. NULL allowed. */
 int saved_state_end(struct saved_state *state, struct error *error);
 
 /* Path of the image; whole when saved_state_take() has returned 0. Borrowed. */

@@ -118,22 +118,6 @@ static int undo_import(void *context, const json_t *arguments, struct error *err
 
 /* ---- put-back-saved ---- */
 
-/* Would libvirt refuse to load a VM with this adapter now? 1 = yes, 0 = no, -1. */
-static int is_dormant(struct hypervisor *hypervisor, const struct interface_facts *adapter,
-                      struct error *error)
-{
-    struct network network;
-    if (!adapter->type || !adapter->source)
-        return 0;
-    if (strcmp(adapter->type, "network") != 0)
-        return !network_device_exists(adapter->source) && !adapter->openvswitch;
-    if (network_look_up(hypervisor, adapter->source, &network, error) != 0)
-        return -1;
-    bool missing = !network.active || network.missing_bridge;
-    free(network.missing_bridge);
-    return missing;
-}
-
 /* A network that was active when the VM was saved may not be any more. */
 static int edit_for_loading(struct hypervisor *hypervisor, const char *xml, char **ret_xml,
                             struct error *error)
@@ -146,7 +130,7 @@ static int edit_for_loading(struct hypervisor *hypervisor, const char *xml, char
         NEW_ARRAY(struct interface_decision, count + 1);
     int result = 0;
     for (size_t i = 0; result == 0 && i < count; i++) {
-        int dormant = is_dormant(hypervisor, &adapters[i], error);
+        int dormant = network_is_dormant(hypervisor, &adapters[i], error);
         if (dormant > 0)
             decisions[decision_count++] = (struct interface_decision){
                 .type = adapters[i].type, .source = adapters[i].source, .dormant = true};

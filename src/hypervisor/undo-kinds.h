@@ -8,11 +8,15 @@
  *                       (directory_aside()), and goes, too, unless something strange is in it: a
  *                       step "remove-directory" of the new name, registered before, tells that.
  *                       With a member "was_paused": true the VM is never resumed
- *   "return-vm"         {uuid, name, image, was_paused, disks, restart}: a VM that was paused, and
- *                       perhaps saved to `image`, is what it was before: abort *our* save (its file
- *                       is there), start the VM from the image if only that is left of it
- *                       (`restart`), resume it unless it was paused before, remove the image with
- *                       its directory, which is the image's alone; persistent
+ *   "return-vm"         {uuid, name, image, was_paused, disks, restart, started}: a VM that was
+ *                       paused, and perhaps saved to `image`, is what it was before: abort *our*
+ *                       save (its file is there), start the VM from the image if only that is left
+ *                       of it (`restart`; `started`: it was already, once), resume it unless it was
+ *                       paused before, remove the image with its directory, which is the image's
+ *                       alone. Where it is doubtful whether the image is needed, or fits the disks
+ *                       still, it is kept, and the step stays open and says so; persistent
+ *   "remove-image"      {uuid, name, image}: an image of memory that nothing needs any more goes,
+ *                       with its directory
  *   "drop-import"       {uuid, name, image, aside?}: what saved_state_import() has left behind
  *                       before the VM was registered for good goes: the image, the VM's QEMU, its
  *                       saved state. A VM that runs was started by somebody else: it is left alone,
@@ -53,7 +57,7 @@ struct hypervisor *undo_pool_hypervisor(struct undo_pool *pool, struct error *er
 extern const struct undo_kind hypervisor_thaw_guest, hypervisor_end_backup_job,
     hypervisor_watch_scratch, hypervisor_restore_domain;
 
-extern const struct undo_kind hypervisor_return_vm, hypervisor_drop_import,
+extern const struct undo_kind hypervisor_return_vm, hypervisor_remove_image, hypervisor_drop_import,
     hypervisor_put_back_saved;
 
 json_t *hypervisor_guest_arguments(const char *uuid, const char *name);

@@ -38,6 +38,7 @@ struct undo_table run_undo_table(struct undo_pool *pool)
     kinds[count++] = hypervisor_end_backup_job;
     kinds[count++] = hypervisor_watch_scratch;
     kinds[count++] = hypervisor_return_vm;
+    kinds[count++] = hypervisor_remove_image;
     kinds[count++] = hypervisor_restore_domain;
     kinds[count++] = hypervisor_drop_import;
     kinds[count++] = hypervisor_put_back_saved;

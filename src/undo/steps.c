@@ -163,9 +163,15 @@ bool steps_is_kept(struct steps *steps, const struct step *step)
 struct progress {
     uint64_t untried;        /* of the steps that are tried once, those before this one are left */
     struct error failure;    /* of those that were tried */
-    bool again;              /* a persistent step is left */
+    bool again;              /* a persistent step is left, to be repeated */
     struct error last_fault; /* why, in the last round */
 };
+
+/* What waits for a person is worth repeating only where there is no limit. */
+static bool is_to_be_repeated(const struct steps_undoing *undoing, const struct error *fault)
+{
+    return fault->kind != ERROR_REFUSED || undoing->give_up == INT64_MAX;
+}
 
 /* Each step once, last first. false when it was stopped. */
 static bool undo_round(const struct steps_undoing *undoing, const char *lane,
@@ -179,8 +185,10 @@ static bool undo_round(const struct steps_undoing *undoing, const char *lane,
         if (has_stopped(undoing))
             return false;
         if (is_persistent(step)) {
-            if (steps_undo_one(undoing, step, &progress->last_fault) != 0)
+            struct error fault = ERROR_INIT;
+            if (steps_undo_one(undoing, step, &fault) != 0 && is_to_be_repeated(undoing, &fault))
                 progress->again = true;
+            error_move(&progress->last_fault, &fault);
         } else if (step->id < progress->untried && !steps_is_kept(undoing->steps, step)) {
             progress->untried = step->id;
             (void)steps_undo_one(undoing, step, &progress->failure);

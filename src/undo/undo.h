@@ -46,7 +46,8 @@ struct undo_kind {
     /* Never give up: a guest must not stay frozen or paused. Repeated with pauses of up to 1 s. The
      * handler itself decides (returns 0) when there is nothing left, e.g. the VM is gone. Only the
      * watchdog has all the time: the requester leaves such a step to it after 3 `stall`s (15 s),
-     * undo_recover() leaves it in the journal after 60 s.
+     * undo_recover() leaves it in the journal after 60 s; both do so at once when the handler says
+     * ERROR_REFUSED, which means that a person has to decide.
      * While one is open, earlier steps of its lane that are not persistent wait: the files and
      * directories that it may need. Earlier persistent ones do not, each is tried in every round:
      * they must not need each other, and an attempt should end after about 10 s, for the next one

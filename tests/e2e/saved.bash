@@ -3,9 +3,10 @@
 saved=saved-one
 paused=paused-one
 
+# saved_setup [XML]: with that device in the one that is paused.
 saved_setup() {
     vm_define "$saved" --no-agent --memory 128
-    vm_define "$paused" --no-agent --memory 128
+    vm_define "$paused" --no-agent --memory 128 ${1+--xml "$1"}
     vm_boot "$saved" "$paused"
     vm_command "$paused" bootid >"$VMSHADOW_TEST_DIR/bootid-paused"
     virsh -q suspend --domain "$paused"

@@ -353,6 +353,21 @@ static void a_persistent_step_is_left_to_the_watchdog(void **state)
     assert_int_equal(kit_journals(*state), 0);
 }
 
+/* The requester does not wait for that, the watchdog does. */
+static void a_step_that_waits_for_a_person_is_not_repeated(void **state)
+{
+    struct undo *undo = kit_begin(*state, calm);
+    kit_add(undo, VM_A, "decide", kit_arguments(*state, ""));
+    struct error error = ERROR_INIT;
+    assert_int_equal(undo_all(undo, &error), -1);
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    assert_content(*state, "asked", "x");
+    undo_end(undo);
+    kit_append(*state, "release", "");
+    await(kit_journals(*state) == 0);
+    assert_content(*state, "log", "released\n");
+}
+
 /* ---- The watchdog dies --------------------------------------------------------------------- */
 
 static void without_watchdog_the_requester_undoes(void **state, int signal)
@@ -628,6 +643,7 @@ int main(int count, char **arguments)
         kit_test(a_run_voided_while_it_is_undone),
         kit_test(a_persistent_step_keeps_only_what_it_may_need),
         kit_test(a_persistent_step_is_left_to_the_watchdog),
+        kit_test(a_step_that_waits_for_a_person_is_not_repeated),
         kit_test(a_killed_watchdog_is_noticed),
         kit_test(a_stopped_watchdog_is_noticed),
         kit_test(a_request_to_a_stopped_watchdog_ends),

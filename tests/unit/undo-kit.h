@@ -146,6 +146,16 @@ static inline int kit_until_released(void *context, const json_t *arguments, str
     return 0;
 }
 
+/* The same, but a person has to decide; attempts are counted in the file `asked`. */
+static inline int kit_until_decided(void *context, const json_t *arguments, struct error *error)
+{
+    const char *directory = json_string_or(arguments, "directory", "/");
+    if (!kit_exists(directory, "release"))
+        (void)error_set(error, ERROR_REFUSED, "nobody has decided yet");
+    kit_append(directory, "asked", "x");
+    return kit_until_released(context, arguments, error);
+}
+
 static inline int kit_refuse(void *context, const json_t *arguments, struct error *error)
 {
     (void)context;
@@ -176,6 +186,7 @@ static struct undo_kind kit_kinds[] = {
     {.name = "note", .undo = kit_note},
     {.name = "stubborn", .undo = kit_note, .persistent = true},
     {.name = "hold", .undo = kit_until_released, .persistent = true},
+    {.name = "decide", .undo = kit_until_decided, .persistent = true},
     {.name = "refuse", .prepare = kit_refuse, .undo = kit_note},
     {.name = "where", .prepare = kit_tell_process, .undo = kit_note},
     {.name = "watched", .undo = kit_note, .watch = kit_watch_trip},

@@ -192,6 +192,17 @@ static char *refuse_other_disks(struct hypervisor *hypervisor, const struct doma
     return result == 0 ? NULL : memory_format("its saved state: %s; %s", error.message, error.hint);
 }
 
+/* Where a VM is saved and started again, libvirt has to be able to start it. */
+static char *refuse_restart(struct hypervisor *hypervisor, const struct domain *domain)
+{
+    CLEANUP_FREE char *obstacle = saved_state_restart_obstacle(hypervisor, domain);
+    if (!obstacle)
+        return NULL;
+    return memory_format("a paused VM is saved and started from its image again, paused, and "
+                         "libvirt would not start it: %s; start what is missing, or let the VM run",
+                         obstacle);
+}
+
 struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, const char *location,
                       int64_t agent_limit)
 {
@@ -208,6 +219,8 @@ struct plan *plan_new(struct hypervisor *hypervisor, struct domain *domain, cons
     plan->refused = find_refusal(plan);
     if (!plan->refused)
         plan->refused = refuse_other_disks(hypervisor, domain);
+    if (!plan->refused && plan->method == PLAN_SAVED_STATE)
+        plan->refused = refuse_restart(hypervisor, domain);
     return plan;
 }
 

@@ -358,7 +358,8 @@ vss_code vm_writer_take_snapshot(struct vm_writer *writer, const struct writer_e
                                  struct error *error)
 {
     if (hold(writer, "planned", error) != 0 || look_again(writer, error) != 0 ||
-        prepare_vms(writer, error) != 0 || undo_check(writer->settings.undo, error) != 0)
+        prepare_vms(writer, error) != 0 || hold(writer, "prepared", error) != 0 ||
+        undo_check(writer->settings.undo, error) != 0)
         return VSS_E_WRITERERROR_RETRYABLE;
     if (vm_writer_take_saves(writer, error) != 0 || hold(writer, "saved", error) != 0 ||
         take_instants(writer, error) != 0)
