@@ -151,7 +151,7 @@ int disk_xml_read(const xmlNode *element, struct disk *disk, struct disk_facts *
     disk->transient = xml_child(element, "transient") != NULL;
     disk->source_type = memory_copy_string("");
     disk->encrypted = has_descendant(element, "encryption");
-    disk->sliced = facts->sliced = has_descendant(element, "slices");
+    disk->sliced = has_descendant(element, "slices");
     read_source(element, disk, facts);
     if (!disk->target)
         return error_set(error, ERROR_DAMAGED, "a disk has no target device");

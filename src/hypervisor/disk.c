@@ -203,11 +203,10 @@ static int check_source(const struct disk *disk, const struct disk_facts *facts,
         return error_set(error, ERROR_NOT_FOUND,
                          "volume %s of storage pool %s cannot be found (is the pool active?)",
                          facts->volume, facts->pool);
-    if (!facts->sliced)
+    if (!disk->sliced)
         return 0;
-    (void)error_set(error, ERROR_REFUSED, "a slice of an image can be read only while the VM runs");
-    return error_advise(error, "disk-needs-running-vm",
-                        "start the VM for the backup, or leave it out");
+    (void)error_set(error, ERROR_REFUSED, "it is a slice of its file");
+    return error_advise(error, "vm-refused", "leave the disk out (--exclude-disk)");
 }
 
 void disk_read_stopped(struct disk *disk, const struct disk_facts *facts)

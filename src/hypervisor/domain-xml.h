@@ -23,7 +23,6 @@ struct disk_facts {
     bool tls;
     char *user, *secret_uuid, *secret_usage; /* <auth> */
     char *pool, *volume;                     /* type='volume' */
-    bool sliced;                             /* as of struct disk */
     bool chain_complete; /* the XML tells the chain to its end (<backingStore/>) */
 };
 void disk_facts_free(struct disk_facts *facts, size_t count);

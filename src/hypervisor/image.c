@@ -104,20 +104,19 @@ static int add_backing(struct disk *disk, const struct image *image, struct erro
     return 0;
 }
 
-/* Is the file alone the image? While the VM runs QEMU knows keys and other files. */
+/* Is the file alone the image, readable without a key? */
 static int check_alone(const char *path, const struct image *image, struct error *error)
 {
-    if (image->other_files)
-        (void)error_set(error, ERROR_REFUSED,
-                        "image %s keeps its data in another file: it can be read only while the "
-                        "VM runs",
-                        path);
-    else if (image->encrypted)
-        (void)error_set(error, ERROR_REFUSED,
-                        "image %s is encrypted by QEMU: it can be read only while the VM runs",
-                        path);
-    else
+    if (image->encrypted) {
+        (void)error_set(error, ERROR_REFUSED, "image %s is encrypted by QEMU", path);
+        return error_advise(error, "vm-refused", "leave the disk out (--exclude-disk)");
+    }
+    if (!image->other_files)
         return 0;
+    (void)error_set(error, ERROR_REFUSED,
+                    "image %s keeps its data in another file: it can be read only while the VM "
+                    "runs",
+                    path);
     return error_advise(error, "disk-needs-running-vm",
                         "start the VM for the backup, or leave it out");
 }

@@ -32,8 +32,8 @@ int image_read_json(const char *text, struct image *ret_image, struct error *err
  * layer above names (the first with the one of the VM's configuration). A layer whose header names
  * no format for its backing gets format NULL; a backing that is no file of this host, path NULL:
  * there the chain ends. Also sets disk->size and allocation. Every layer with path and format is
- * looked at: ERROR_NOT_FOUND names one that is not there, ERROR_REFUSED one that can be read only
- * while the VM runs (encrypted, or its data is in another file). */
+ * looked at: ERROR_NOT_FOUND names one that is not there, ERROR_REFUSED one that is
+ * encrypted, or can be read only while the VM runs (its data is in another file). */
 int image_complete_chain(struct disk *disk, const struct disk_facts *facts, struct error *error);
 
 #endif

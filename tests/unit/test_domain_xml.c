@@ -288,7 +288,7 @@ static void network_sources_are_read(void **state)
     assert_string_equal(nbd->socket, "/s");
     assert_true(nbd->tls);
     const struct disk *disks = parsed.domain->disks;
-    assert_true(disks[2].encrypted && disks[2].sliced && parsed.facts[2].sliced);
+    assert_true(disks[2].encrypted && disks[2].sliced);
     assert_false(disks[1].encrypted || disks[1].sliced);
     drop(&parsed);
 }
@@ -507,6 +507,43 @@ static void a_backing_without_format_is_not_opened(void **state)
     assert_int_equal(error.kind, ERROR_REFUSED);
     assert_non_null(strstr(error.message, "written down nowhere"));
     assert_null(options);
+}
+
+/* Told at planning, disk by disk, where each would fail the instant of its VM. */
+static void what_hinders_reading_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *disk, *told;
+        enum error_kind kind;
+    } cases[] = {
+        {"<driver type='raw'/><source file='/none/a.raw'/>",
+         "image /none/a.raw: No such file or directory", ERROR_NOT_FOUND},
+        {"<driver type='luks'/><source file='/dev/null'/>", "/dev/null", ERROR_FAILED},
+        {"<driver type='raw'/><source protocol='gluster' name='v/i'><host name='h'/></source>",
+         "its source (gluster) can be read only while the VM runs", ERROR_REFUSED},
+        {"<driver type='raw'/><source protocol='nbd' tls='yes' name='e'><host name='h'/></source>",
+         "its source (nbd with TLS) can be read only while the VM runs", ERROR_REFUSED},
+        {"<driver type='raw'/><source pool='p' volume='v'/>",
+         "volume v of storage pool p cannot be found", ERROR_NOT_FOUND},
+        {"<driver type='raw'/><source protocol='rbd' name='p/i'><slices><slice type='storage' "
+         "offset='0' size='512'/></slices></source>",
+         "it is a slice of its file", ERROR_REFUSED},
+        {"<driver type='raw'/><source protocol='rbd' name='p/i'/>", "", ERROR_NONE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *type = strstr(cases[i].disk, "protocol") ? "network"
+                           : strstr(cases[i].disk, "pool")   ? "volume"
+                                                             : "file";
+        CLEANUP_FREE char *xml = memory_format(
+            DISKS("<disk type='%s'>%s<target dev='vda'/></disk>"), type, cases[i].disk);
+        struct parsed parsed = parse(xml);
+        disk_read_stopped(&parsed.domain->disks[0], parsed.facts);
+        const struct error *obstacle = &parsed.domain->disks[0].obstacle;
+        if (obstacle->kind != cases[i].kind || !strstr(obstacle->message, cases[i].told))
+            fail_msg("%s: %d, %s", cases[i].disk, obstacle->kind, obstacle->message);
+        drop(&parsed);
+    }
 }
 
 /* ---- qemu-nbd's options ---- */
@@ -759,6 +796,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_raw_disk_is_never_probed, make_directory,
                                         remove_directory),
         cmocka_unit_test(a_backing_without_format_is_not_opened),
+        cmocka_unit_test(what_hinders_reading_is_told),
         cmocka_unit_test_setup_teardown(a_chain_names_every_layer, make_directory,
                                         remove_directory),
         cmocka_unit_test(network_sources_have_options),
