@@ -1,7 +1,7 @@
 # make          installs missing packages (as root, Debian) and builds build/vmshadow
 # make demo     two VMs backed up, destroyed, restored, on a throw-away libvirt host
 # make check    all tests, on a throw-away libvirt host; see tests/README.md
-# make check-slow  the same, with every point at which a restore over a saved VM may die (tests/README.md)
+# make check-slow  the same, and what takes too long for that (tests/README.md)
 # make soak     200 backups, one after the other, with what they leave (docs/reliability.md)
 # make install  puts program, man pages and completion where they belong: PREFIX (/usr/local),
 #               BINDIR, DATADIR, MANDIR (below PREFIX), DESTDIR (put before all of them); the configuration is in /etc
