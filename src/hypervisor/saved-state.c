@@ -234,6 +234,16 @@ static int replace_return_step(struct saved_state *state, struct error *error)
     return undo_strike(state->undo, old, error);
 }
 
+/* The undo tries it again, and the watchdog after it. */
+static int start_failed(const struct saved_state *state, struct error *error)
+{
+    (void)call_error(error, "VM %s cannot be started from the image of its memory", state->name);
+    return error_advise(error, "vm-not-started-from-memory",
+                        "see virsh domstate %s: while it is off its image is kept in %s.void, and "
+                        "is tried again until it starts",
+                        state->name, state->directory);
+}
+
 static int save_and_start(struct saved_state *state, struct error *error)
 {
     if (!state->persistent)
@@ -252,8 +262,7 @@ static int save_and_start(struct saved_state *state, struct error *error)
     point_reached("saved and off");
     if (VIR(virDomainRestoreFlags(call.connection, state->image, NULL, VIR_DOMAIN_SAVE_PAUSED)) !=
         0)
-        return call_error(error, "VM %s cannot be started from the image of its memory",
-                          state->name);
+        return start_failed(state, error);
     state->started = true;
     return replace_return_step(state, error);
 }
