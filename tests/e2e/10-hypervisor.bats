@@ -67,8 +67,8 @@ teardown() {
     vm_command "$vm" run data0
     vm_command "$vm" run data2
     probe_start
-    ask prepare "$vm" vda vdc
     ask guard "$vm"
+    ask prepare "$vm" vda vdc
     ask freeze "$vm" 10
     echo "# frozen in $took ms" >&3
     last0=$(vm_command "$vm" last data0) last2=$(vm_command "$vm" last data2)
