@@ -267,6 +267,13 @@ scratch_larger_than() {
     [ -z "$(ls "$images" | grep brief)" ]
 }
 
+@test "a libvirtd that crashes is started again, as on a real host" {
+    local before
+    before=$(cat /run/libvirtd.pid)
+    kill -SEGV "$before"
+    wait_for 30 eval '[ "$(cat /run/libvirtd.pid)" != "'"$before"'" ] && virsh -q list'
+}
+
 @test "another host beside this one knows nothing of it, and leaves nothing" {
     export VMSHADOW_TEST_BASE=$TMPDIR/base
     mkdir "$VMSHADOW_TEST_BASE"
