@@ -12,7 +12,7 @@ managed=managed-one
 stopped=stopped-one
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     make_place ext4 96 "$VMSHADOW_TEST_DIR/small"
     vm_define "$child"
     vm_define "$saved" --no-agent --memory 256 --disk qcow2 --disk raw

@@ -8,7 +8,7 @@ off=stopped
 chain="stopped & 'chain'"
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     make_place xfs 512 "$VMSHADOW_TEST_DIR/reflink"
     vm_define "$off"
     vm_define "$chain" --disk qcow2-chain --directory "$VMSHADOW_TEST_DIR/reflink"

@@ -8,7 +8,7 @@ a=steady
 b=changing
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     vm_define "$a"
     vm_define "$b" --bus scsi --xml "<panic model='isa'/>"
     virsh -q dumpxml --inactive --security-info --domain "$b" | sed 's|<on_crash>[a-z]*<|<on_crash>preserve<|' >"$TMPDIR/crash.xml"

@@ -9,7 +9,7 @@ b=bad
 library=$(dirname "$VMSHADOW")/tests/e2e/tools/failing-call.so
 
 setup_file() {
-    product_setup
+    product_setup --no-encryption
     make_place ext4 96 "$VMSHADOW_TEST_DIR/scratch-place"
     vm_define "$a"
     vm_define "$b" --disk qcow2:ext4:192
