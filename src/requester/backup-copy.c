@@ -32,9 +32,11 @@ static int open_copies(struct backup *backup, struct error *error)
         if (vm_writer_parse_volume(snapshot->original, uuid, &target) != 0)
             return error_set(error, ERROR_FAILED, "%s is no volume of a VM", snapshot->original);
         const struct plan *its_plan = plan_of(backup, uuid);
-        if (!its_plan ||
-            session_open_snapshot(backup->run.session, &snapshot->id, &source, error) != VSS_S_OK)
-            return error_prefix(error, "disk %s: ", snapshot->original);
+        if (!its_plan)
+            return error_set(error, ERROR_FAILED, "%s is no disk of a VM of this backup",
+                             snapshot->original);
+        if (session_open_snapshot(backup->run.session, &snapshot->id, &source, error) != VSS_S_OK)
+            return -1; /* it names VM and disk */
         copy_add(&backup->copy, its_plan->domain->name, target, source.nbd_uri,
                  (uint64_t)source.size);
     }

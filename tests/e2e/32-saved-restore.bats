@@ -118,7 +118,7 @@ definition() {
     status=0
     wait $backup || status=$?
     [ $status = 1 ]
-    grep -q 'VM saved: .*started' "$TMPDIR/output" || fail "$(cat "$TMPDIR/output")"
+    grep -q 'VM saved\b.*started' "$TMPDIR/output" || fail "$(cat "$TMPDIR/output")"
     [ "$(backups)" = "$before" ]
     goes_on saved
     virsh -q managedsave --domain saved
