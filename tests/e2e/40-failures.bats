@@ -80,7 +80,7 @@ assert_untouched() {
 @test "the repository is full at half" {
     make_place ext4 64 "$VMSHADOW_TEST_DIR/small"
     VMSHADOW_REPO=$VMSHADOW_TEST_DIR/small/repository
-    vmshadow init
+    vmshadow init --no-encryption
     run -9 vmshadow backup "$a" "$b"
     [[ "$output" == *"space"* ]]
     vm_assert_running_and_thawed "$b"
