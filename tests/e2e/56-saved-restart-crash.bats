@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # As 52-saved-crash.bats, where libvirt cannot save VMs in place: they are saved and started again from the image of their memory.
-# Killed at every second of these steps in `make check`, at every one in `make check-slow`.
 
 load helpers
 load product
@@ -20,9 +19,7 @@ teardown_file() {
 }
 
 @test "killed with -9 at every step of save and return, with save and start" {
-    local -a points
-    mapfile -t points < <(printf '%s\n' "before save" paused "saved and off" "memory saved" "before return" returned | each_or_all)
-    interrupt_all KILL "${points[@]}"
+    interrupt_all KILL paused "before save" "saved and off" "memory saved" "before return" returned
 }
 
 @test "stopped with SIGSTOP in and after the pause, with save and start" {

@@ -21,12 +21,3 @@ product_teardown() {
 backups() {
     vmshadow list --json | jq '.backups | length'
 }
-
-# each_or_all: of the lines on standard input every second one, all of them with VMSHADOW_TEST_ALL=1 (make check-slow).
-each_or_all() {
-    if [ -n "${VMSHADOW_TEST_ALL-}" ]; then
-        cat
-    else
-        sed -n '1~2p'
-    fi
-}
