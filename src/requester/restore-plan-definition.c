@@ -63,26 +63,14 @@ static void name_unwrapped(struct planned_vm *vm, const struct planned_disk *dis
                               defined->encrypted ? ", not encrypted" : "");
 }
 
-static bool is_in(const json_t *list, const char *target)
-{
-    size_t index;
-    json_t *entry;
-    json_array_foreach(list, index, entry)
-    {
-        if (strcmp(json_string_or(entry, "target", ""), target) == 0)
-            return true;
-    }
-    return false;
-}
-
 /* Backups name it among the disks that were left out; older ones do not. */
 static void name_definition_only(struct planned_vm *vm, const struct disk *disk)
 {
     struct stat facts;
     if (!disk->source || strcmp(disk->device, "cdrom") == 0 ||
         strcmp(disk->device, "floppy") == 0 ||
-        is_in(json_object_get(vm->entry, "disks"), disk->target) ||
-        is_in(json_object_get(vm->entry, "left_out"), disk->target))
+        plan_has_target(json_object_get(vm->entry, "disks"), disk->target) ||
+        plan_has_target(json_object_get(vm->entry, "left_out"), disk->target))
         return;
     bool missing = disk->source[0] == '/' && stat(disk->source, &facts) != 0 && errno == ENOENT;
     planned_vm_add_notice(vm,

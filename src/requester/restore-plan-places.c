@@ -76,7 +76,7 @@ const struct domain *plan_other_user(const struct planning *planning, const stru
     return NULL;
 }
 
-static bool has_target(const json_t *list, const char *target)
+bool plan_has_target(const json_t *list, const char *target)
 {
     size_t index;
     json_t *entry;
@@ -90,7 +90,7 @@ static bool has_target(const json_t *list, const char *target)
 
 static bool is_restored(const struct planned_vm *vm, const struct disk *disk)
 {
-    return has_target(json_object_get(vm->entry, "disks"), disk->target);
+    return plan_has_target(json_object_get(vm->entry, "disks"), disk->target);
 }
 
 /* A disk of the VM now that the restore does not replace, but which needs the file. */
@@ -259,7 +259,7 @@ void plan_name_lost_disks(struct planned_vm *vm)
     for (size_t i = 0; vm->now && i < vm->now->disk_count; i++) {
         const struct disk *disk = &vm->now->disks[i];
         if (!disk->source || is_restored(vm, disk) ||
-            has_target(json_object_get(vm->entry, "left_out"), disk->target))
+            plan_has_target(json_object_get(vm->entry, "left_out"), disk->target))
             continue;
         planned_vm_add_notice(vm,
                               "disk %s (%s) is not in the backup: it stays where it is, but is no "

@@ -61,6 +61,8 @@ int plan_memory(const struct planning *planning, struct planned_vm *vm, struct e
 bool plan_same_file(const char *left, const char *right);
 /* Does the file, there or not, lie in the directory or deeper? `directory` may be NULL. */
 bool plan_is_below(const char *path, const char *directory);
+/* Is there an entry of this target in a list of a manifest ("disks", "left_out")? NULL is empty. */
+bool plan_has_target(const json_t *list, const char *target);
 /* Another VM that has the file in any layer of a disk, as NVRAM, kernel, initrd or device tree, or
  * in its TPM's state. */
 const struct domain *plan_other_user(const struct planning *planning, const struct planned_vm *vm,

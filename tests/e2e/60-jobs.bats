@@ -162,6 +162,20 @@ vms() {
     [[ "$(jq -r .error.message <<<"$output")" == *"2 of 3 sets failed"* ]]
 }
 
+# job_waits: the job waits for the backup that is $first, which is held, and then both are done.
+job_waits() {
+    local before second
+    before=$(backups)
+    "$VMSHADOW" run nightly >"$TMPDIR/second" 2>&1 3>&- &
+    second=$!
+    wait_for 60 grep -q "waiting for it" "$TMPDIR/second" || fail "$(cat "$TMPDIR/first" "$TMPDIR/second")" || return
+    rm "$TMPDIR/hold"
+    wait "$first" || return
+    wait $second || return
+    [ "$(backups)" = $((before + 2)) ] || fail "$(backups) backups" || return
+    nothing_left
+}
+
 @test "a job waits for a run that holds one of its VMs" {
     job nightly "vm = $one"
     touch "$TMPDIR/hold"
@@ -169,15 +183,7 @@ vms() {
         >"$TMPDIR/first" 2>&1 &
     first=$!
     wait_for 60 grep -q PostFinalCommit "$TMPDIR/events"
-    before=$(backups)
-    "$VMSHADOW" run nightly >"$TMPDIR/second" 2>&1 &
-    second=$!
-    wait_for 60 grep -q "waiting for it" "$TMPDIR/second" || fail "$(cat "$TMPDIR/first" "$TMPDIR/second")"
-    rm "$TMPDIR/hold"
-    wait $first
-    wait $second
-    [ "$(backups)" = $((before + 2)) ]
-    nothing_left
+    job_waits
 }
 
 @test "a job waits for a run that has a block job on one of its VMs" {
@@ -189,15 +195,7 @@ vms() {
     VMSHADOW_TEST_HOLD=copying:$TMPDIR/hold "$VMSHADOW" backup "$busy" --events "$TMPDIR/events" >"$TMPDIR/first" 2>&1 3>&- &
     first=$!
     wait_for 120 grep -q PostFinalCommit "$TMPDIR/events"
-    before=$(backups)
-    "$VMSHADOW" run nightly >"$TMPDIR/second" 2>&1 3>&- &
-    second=$!
-    wait_for 60 grep -q "waiting for it" "$TMPDIR/second" || fail "$(cat "$TMPDIR/first" "$TMPDIR/second")"
-    rm "$TMPDIR/hold"
-    wait $first
-    wait $second
-    [ "$(backups)" = $((before + 2)) ]
-    nothing_left
+    job_waits
     vm_destroy_everything "$busy"
 }
 
